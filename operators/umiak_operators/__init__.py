@@ -1,0 +1,1 @@
+"""The control plane: resources become plans, plans become children."""

@@ -1,0 +1,1 @@
+"""A resource as Python sees it: frozen models and parsing, one file per kind. Pure."""

@@ -1,0 +1,1 @@
+"""Pure decisions: desired(resource, seen) -> Plan."""

@@ -1,0 +1,1 @@
+"""Local processes as a runtime, for development."""

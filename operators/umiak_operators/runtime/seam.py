@@ -1,0 +1,19 @@
+"""What every runtime offers: `observe(owner)` and `apply(owner, plan)`. Nothing above it knows which one runs."""
+
+from typing import Protocol
+
+from umiak_operators.api.resource import Key, Resource
+from umiak_operators.plan.model import Observed, Plan
+
+
+class Runtime(Protocol):
+    """A world in which plans come true. Calls are safe to repeat; errors are raised and retried by the caller."""
+
+    async def observe(self, key: Key) -> tuple[Resource, Observed] | None:
+        """The resource and what is seen for it, or None if it no longer exists."""
+
+    async def apply(self, resource: Resource, plan: Plan) -> None:
+        """Make children, fleet and status come true; children of this owner that the plan does not list are pruned."""
+
+    async def forget(self, key: Key) -> None:
+        """The resource is gone: drop what garbage collection by owner references does not reach (the hub's part)."""

@@ -1,0 +1,1 @@
+"""The data plane: everything that runs at the edge, in the cloud and in training Jobs."""

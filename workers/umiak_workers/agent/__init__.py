@@ -1,0 +1,1 @@
+"""Keeps an edge on the head of its model line."""

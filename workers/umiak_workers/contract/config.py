@@ -1,0 +1,233 @@
+"""The one config file of every container: typed, strict (an unknown key is an error), free of addresses and paths.
+
+Beside `config.json` lie `endpoints.json` (where symbolic endpoints are), `token` (who this container is) and, for the
+few that need them, key files. State lives in the folder given by `--state`.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.messages import Digest, Name, Task
+from umiak_workers.contract.release import LINE_PATTERN
+from umiak_workers.contract.wire import explain
+
+CONFIG_FILE = "config.json"
+ENDPOINTS_FILE = "endpoints.json"
+TOKEN_FILE = "token"
+OPERATOR_KEY_FILE = "operator.key"
+"""hub and cloud: the key under which tokens are HMACs (raw bytes, hex text)."""
+SIGNING_KEY_FILE = "signing.key"
+"""signer: Ed25519 private key, PEM (PKCS#8)."""
+
+Line = Annotated[str, Field(pattern=LINE_PATTERN)]
+Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+MiB = 1024 * 1024
+
+
+class Config(BaseModel):
+    """Base of every config: frozen and strict."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSource(Config):
+    """A model by URI (`builtin:`, `file:`, `https:`, `s3:`) and digest; the digest decides."""
+
+    uri: Uri
+    digest: Digest
+
+
+class EdgeConfig(Config):
+    """`edge`: the model server."""
+
+    role: Literal["edge"] = "edge"
+    line: Line
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
+    max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
+
+
+class DirectorySource(Config):
+    """A folder of the state volume; each photo in it becomes one frame, then leaves the folder."""
+
+    name: Name = "directory"
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = "inbox"
+
+
+class HttpSource(Config):
+    """Photos pushed to the router's own listener."""
+
+    name: Name = "http"
+
+
+Miner = Literal["ScoreMargin", "MaxProbability", "Random", "EdgeOnly", "CloudOnly"]
+
+
+class MinerRule(Config):
+    """One rule of the chain that decides what is hard.
+
+    Either `threshold` (on the miner's hardness in [0, 1], hard when above) or `budget` (share of frames).
+    """
+
+    miner: Miner
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    budget: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "MinerRule":
+        needs = self.miner not in ("EdgeOnly", "CloudOnly")
+        if needs and (self.threshold is None) == (self.budget is None):
+            raise ValueError(f"{self.miner} takes exactly one of threshold and budget")
+        return self
+
+
+class Bounds(Config):
+    """How much may be kept."""
+
+    items: Annotated[int, Field(ge=1, le=10_000_000)]
+    bytes: Annotated[int, Field(ge=4096)]
+
+
+class RouterConfig(Config):
+    """`router`: photos in, one final answer per frame out."""
+
+    role: Literal["router"] = "router"
+    namespace: Name
+    resource: Name
+    edge: Name
+    line: Line
+    task: Task = "semantic-segmentation"
+    directory: DirectorySource | None = None
+    http: HttpSource | None = HttpSource()
+    rules: Annotated[tuple[MinerRule, ...], Field(min_length=1, max_length=8)]
+    deadline_milliseconds: Annotated[int, Field(ge=10, le=600_000)] = 2000
+    queue: Bounds = Bounds(items=2000, bytes=256 * MiB)
+    answers: Bounds = Bounds(items=20_000, bytes=256 * MiB)
+    in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
+    seed: int = 0
+
+
+class AgentConfig(Config):
+    """`agent`: keeps the edge on the head of its line."""
+
+    role: Literal["agent"] = "agent"
+    namespace: Name
+    resource: Name
+    edge: Name
+    line: Line
+    initial: ModelSource
+    trusted_keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Ed25519 public keys, base64 of the 32 raw bytes."""
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
+    max_artefact_bytes: Annotated[int, Field(ge=4096)] = 512 * MiB
+
+
+class Fusion(Config):
+    """How masks get their labels (seed 001, 3.2)."""
+
+    vote: Literal["probability", "logits", "majority"] = "probability"
+    minimum_area: Annotated[int, Field(ge=0)] = 20
+    """pixels"""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A mask relabels only where its winning class leads by this share of the vote."""
+    prompts: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Most prompts per frame."""
+    minimum_quality: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """SAM's own predicted IoU below which a mask is not used."""
+
+
+class CloudConfig(Config):
+    """`cloud`: answers hard examples; stateless but for caches."""
+
+    role: Literal["cloud"] = "cloud"
+    namespace: Name
+    resource: Name
+    line: Line
+    sam: ModelSource | None = None
+    labeller: ModelSource | None = None
+    """None: masks are labelled by the edge model's own scores."""
+    fusion: Fusion = Fusion()
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
+    max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
+    max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Requests that may wait; one more gets 503 with Retry-After."""
+    model_cache_bytes: Annotated[int, Field(ge=MiB)] = 2048 * MiB
+
+
+class FitConfig(Config):
+    """How long and how boldly a Job fine-tunes."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 8
+    seconds: Annotated[float, Field(gt=0)] = 600.0
+    """Training stops after the epoch that passes this."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 8
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.001
+    replay_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of replayed (cloud-labelled) samples in a batch; the rest is base data."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+class Promotion(Config):
+    """When a candidate may become a release."""
+
+    metric: Literal["miou"] = "miou"
+    min_gain: float = 0.01
+    """On the time-separated, pseudo-labelled holdout."""
+    max_forgetting: Annotated[float, Field(ge=0)] = 0.05
+    """Largest loss on the base holdout."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Share of the newest samples that is held back."""
+
+
+class TrainerConfig(Config):
+    """`trainer`: one round of lifelong learning, then exit 0 (report written) or non-zero (try again)."""
+
+    role: Literal["trainer"] = "trainer"
+    namespace: Name
+    resource: Name
+    """The LifelongLearning."""
+    joint_inference: Name
+    round: Name
+    line: Line
+    base: Digest
+    watermark: Annotated[int, Field(ge=1)]
+    base_data: Uri
+    fit: FitConfig = FitConfig()
+    promotion: Promotion = Promotion()
+    seed: int = 0
+
+
+class HubConfig(Config):
+    """`hub`: models, lines, replay, fleet. Database and blobs live under `--state`."""
+
+    role: Literal["hub"] = "hub"
+    trusted_keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    database: str | None = None
+    """SQLAlchemy URL; None: SQLite under `--state`."""
+    silence_seconds: Annotated[float, Field(gt=0)] = 30
+    max_blob_bytes: Annotated[int, Field(ge=4096)] = 1024 * MiB
+    max_sample_bytes: Annotated[int, Field(ge=4096)] = 16 * MiB
+    max_state_bytes: Annotated[int, Field(ge=MiB)] = 20 * 1024 * MiB
+
+
+class SignerConfig(Config):
+    """`signer`: holds the key, dials out to the hub, listens nowhere."""
+
+    role: Literal["signer"] = "signer"
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 1
+
+
+C = TypeVar("C", bound=Config)
+
+
+def parse_config(kind: type[C], text: bytes | str, where: str) -> C:
+    """A config from its JSON; raises ConfigError that names `where` and each field."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error)}") from error

@@ -1,0 +1,245 @@
+"""The nouns that travel between edge, router, cloud, hub and agent.
+
+Wire messages are versioned and tolerant (unknown fields are ignored); configs are strict and live in `config.py`.
+Times are seconds since the Unix epoch (float), durations milliseconds, sizes bytes, digests `sha256:<hex>`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from umiak_workers.contract.wire import Message
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+FrameId = Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+/[0-9]{1,18}$")]
+"""`<edge>/<source>/<sequence>`."""
+
+Task = Literal["semantic-segmentation"]
+AnsweredBy = Literal["edge", "cloud"]
+Reason = Literal[
+    "Easy",  # no rule called the frame hard
+    "CloudAnswered",  # hard, and the cloud was in time
+    "CloudUnreachable",  # hard, the cloud could not be asked or refused
+    "DeadlineNear",  # hard, the cloud was not in time
+    "QueueFull",  # hard, but nothing more may be kept
+]
+
+
+class Scores(Message):
+    """What the edge model says of its own answer, from its native low-resolution logits."""
+
+    margin: Annotated[float, Field(ge=0, le=1)]
+    max_probability: Annotated[float, Field(ge=0, le=1)]
+    entropy: Annotated[float, Field(ge=0)]
+
+
+class Box(Message):
+    """A rectangle of pixels in the photo: left, top, width, height."""
+
+    left: Annotated[int, Field(ge=0)]
+    top: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+
+class PredictionHeader(Message):
+    """Edge server's image route -> router: the answer to one photo; the mask follows as PNG (uint8 class ids)."""
+
+    version: Literal[1] = 1
+    task: Task = "semantic-segmentation"
+    model: Digest
+    line: str
+    width: int
+    height: int
+    scores: Scores
+    inference_milliseconds: float
+    mask_size: int
+
+
+class ModelRef(Message):
+    """A model by line (`<namespace>/<name>`) and digest."""
+
+    line: str
+    digest: Digest
+
+
+class ExampleHeader(Message):
+    """Router -> cloud: one hard example; the photo's bytes follow as they came from the source."""
+
+    version: Literal[1] = 1
+    frame: FrameId
+    task: Task = "semantic-segmentation"
+    digest: Digest
+    size: int
+    media: Literal["image/jpeg", "image/png"]
+    captured_at: float
+    model: ModelRef
+    regions: tuple[Box, ...] = Field(default=(), max_length=256)
+    """Empty: the whole frame."""
+    keep: bool = True
+    """False: answer only, store no sample (a measurement, not an example)."""
+    answer: bool = True
+    """False: the edge has only lost the receipt; store the sample again, idempotently."""
+
+
+class Receipt(Message):
+    """The hub has durably decided about one example: stored once, or rejected with a reason."""
+
+    version: Literal[1] = 1
+    frame: FrameId
+    digest: Digest
+    outcome: Literal["stored", "rejected"]
+    reason: str = ""
+    stored_at: float
+
+
+class Region(Message):
+    """The cloud's opinion on one rectangle; its label map follows as PNG, 255 = no opinion (the edge keeps its own)."""
+
+    box: Box
+    size: int
+    confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+class CloudAnswerHeader(Message):
+    """Cloud -> router: regions, then their PNG label maps in order. `receipt` only once the hub has stored it."""
+
+    version: Literal[1] = 1
+    frame: FrameId
+    task: Task = "semantic-segmentation"
+    regions: tuple[Region, ...]
+    receipt: Receipt | None = None
+    models: dict[str, str] = {}
+    """What answered: role (`edge`, `labeller`, `sam`) -> digest."""
+    stages_milliseconds: dict[str, float] = {}
+
+
+class Answer(Message):
+    """One line of the edge's answer log and of the answer summary: what was said of a frame, by whom and why.
+
+    Revision 0 is the one final answer, committed by the deadline; later revisions are late cloud answers.
+    """
+
+    version: Literal[1] = 1
+    frame: FrameId
+    revision: Annotated[int, Field(ge=0)]
+    task: Task = "semantic-segmentation"
+    answered_by: AnsweredBy
+    reason: Reason
+    rule: str = ""
+    """The miner whose rule called the frame hard; empty for an easy one."""
+    scores: Scores
+    model: Digest
+    cloud_models: dict[str, str] = {}
+    captured_at: float
+    answered_at: float
+    stages_milliseconds: dict[str, float] = {}
+    """edge, judge, queue, cloud, fuse, log, total; a stage that did not happen is absent."""
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+class AnswerHeader(Message):
+    """Router's HTTP answer to a pushed photo: the answer, then mask PNGs in the order of `masks` with their sizes."""
+
+    version: Literal[1] = 1
+    answer: Answer
+    masks: dict[str, int] = {}
+    """final, edge, cloud -> bytes; `edge` and `cloud` only when asked for with `?masks=all`."""
+
+
+class SampleHeader(Message):
+    """Cloud -> hub: a hard example with the cloud's label; photo and label PNG follow."""
+
+    version: Literal[1] = 1
+    frame: FrameId
+    task: Task = "semantic-segmentation"
+    digest: Digest
+    image_size: int
+    label_size: int
+    media: Literal["image/jpeg", "image/png"]
+    captured_at: float
+    edge_model: Digest
+    scores: Scores
+    confidence: float
+    models: dict[str, str] = {}
+
+
+class SampleInfo(Message):
+    """Hub -> trainer: one row of the replay listing; `position` grows by one per stored sample of a resource."""
+
+    position: int
+    frame: FrameId
+    digest: Digest
+    media: str
+    captured_at: float
+    confidence: float
+    bytes: int
+
+
+class SampleList(Message):
+    """A page of the replay store, oldest first."""
+
+    version: Literal[1] = 1
+    samples: tuple[SampleInfo, ...]
+    watermark: int
+    """The highest position stored so far (0: none)."""
+
+
+class AgentState(Message):
+    """What one edge really runs of one line, said by its agent over HTTP (durable facts)."""
+
+    version: Literal[1] = 1
+    line: str
+    active: Digest | None
+    sequence: int
+    """The highest accepted release sequence; 0 before the first."""
+    state: Literal["Idle", "Downloading", "Installing", "Failed"]
+    reason: str = ""
+    wanted: Digest | None = None
+    at: float
+    bytes_downloaded: int = 0
+
+
+class RouterState(Message):
+    """Running totals of one router since its state volume was made; said with every heartbeat."""
+
+    version: Literal[1] = 1
+    frames: int
+    by_reason: dict[str, int]
+    queue_items: int
+    queue_bytes: int
+    queue_oldest_seconds: float
+    dropped: int
+    bytes_up: int
+    bytes_down: int
+    settings_version: int
+    at: float
+
+
+class LiveSettings(Message):
+    """What may change without a restart; the router polls it from the hub and applies it in place."""
+
+    version: Literal[1] = 1
+    settings_version: int = 0
+    threshold: float | None = None
+    budget: float | None = None
+    deadline_milliseconds: int | None = None
+
+
+class RoundReport(Message):
+    """What a training Job did: promoted a candidate, or refused it and why."""
+
+    version: Literal[1] = 1
+    round: Name
+    """The Job's name: it holds the template's hash, so base digest and watermark."""
+    outcome: Literal["Promoted", "Refused", "Failed"]
+    reason: str
+    message: str
+    base: Digest
+    candidate: Digest | None = None
+    watermark: int
+    samples: int
+    metrics: dict[str, float] = {}
+    finished_at: float

@@ -1,0 +1,1 @@
+"""The decisions of the workers as pure functions over numpy arrays."""

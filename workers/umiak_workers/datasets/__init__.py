@@ -1,0 +1,1 @@
+"""Where labelled and unlabelled photos come from: folders on disk and the procedural substation yard."""

@@ -1,0 +1,72 @@
+"""The nouns of this room: a sample, and what every data set promises."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Label = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photo: `image` HxWx3 uint8 RGB, `label` HxW uint8 class ids (void included) or None, `name` a file stem."""
+
+    image: Image
+    label: Label | None
+    name: str
+
+
+class Dataset(Protocol):
+    """A finite, ordered, random-access collection of samples that always gives the same picture for the same index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several data sets one after the other; list one twice to see its samples twice as often."""
+
+    parts: tuple[Dataset, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        rest = checked(index, len(self))
+        for part in self.parts:
+            if rest < len(part):
+                return part[rest]
+            rest -= len(part)
+        raise IndexError(index)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Samples that are already in memory, for example pseudo-labelled photos of a replay store."""
+
+    samples: Sequence[Sample]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.samples[checked(index, len(self))]
+
+
+def checked(index: int, length: int) -> int:
+    """`index` if it is inside 0..length-1, else IndexError (which also ends a plain `for` over a data set)."""
+    if not 0 <= index < length:
+        raise IndexError(f"sample {index} of {length}")
+    return index
+
+
+def walk(dataset: Dataset) -> Iterator[Sample]:
+    """Every sample in order."""
+    for index in range(len(dataset)):
+        yield dataset[index]

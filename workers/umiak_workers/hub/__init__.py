@@ -1,0 +1,1 @@
+"""Models, lines, replay and fleet reports."""

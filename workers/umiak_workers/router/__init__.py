@@ -1,0 +1,1 @@
+"""Photos in, one final answer per frame out."""

@@ -1,0 +1,1 @@
+"""Signs releases; holds the key, listens nowhere."""
