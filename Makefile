@@ -1,0 +1,58 @@
+# Every target does its own set-up; a second run starts at once.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
+SCENE ?= yard
+DEMO = $(VENV)/umiak demo $(if $(DATA),--data "$(DATA)",--scene $(SCENE)) $(DEMO_ARGS)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, DEMO_ARGS="--headless --json out.json")
+	@tools/apt.sh want mosquitto=mosquitto || true
+	@$(DEMO)
+
+.PHONY: test
+test: setup-dev kube ## every test: unit, processes, broker, browser, a real Kubernetes API server
+	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium
+	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.sh)" $(VENV)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: setup-dev ## only the tests that start no process (seconds)
+	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not train" $(PYTEST_ARGS)
+
+.PHONY: check
+check: setup-dev ## ruff, mypy --strict, import-linter
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+
+.PHONY: format
+format: setup-dev ## format and mend what ruff can
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+.PHONY: kube
+kube: ## build (once) or find kube-apiserver, etcd, controller-manager, scheduler, kubectl, kwok
+	@tools/kube/provision.sh >/dev/null
+
+.PHONY: lock
+lock: setup-dev ## resolve the dependencies again and write the lock files
+	@tools/lock.sh
+
+.PHONY: weights
+weights: setup-dev ## train the built-in models again (about half an hour of CPU)
+	@$(VENV)/umiak train builtin
+
+.PHONY: setup-run setup-dev
+setup-run:
+	@tools/setup.sh run
+setup-dev:
+	@tools/setup.sh dev
+
+.PHONY: clean
+clean: ## remove the environment and caches of this checkout
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
