@@ -8,6 +8,7 @@ UmiakError
 ├── ReleaseError         a release is unsigned, signed by a stranger, out of order or for another line
 ├── InvalidInput         a photo or tensor from outside cannot be used (4xx, the worker lives on)
 ├── InvalidPrediction    a model answered non-finite or mis-shaped numbers
+├── Refused              the other side said no (4xx): asking the same again is pointless
 └── Unavailable          the other side is away or too slow; trying again later is right
 """
 
@@ -42,6 +43,14 @@ class InvalidInput(UmiakError):
 
 class InvalidPrediction(UmiakError):
     """A model's output is not finite or has the wrong shape."""
+
+
+class Refused(UmiakError):
+    """The other side answered 4xx; `status` is the HTTP status and the text is what it said."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Unavailable(UmiakError):
