@@ -18,7 +18,7 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 .PHONY: test
 test: setup-dev kube ## every test: unit, processes, broker, browser, a real Kubernetes API server
 	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium
-	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.sh)" $(VENV)/python -m pytest $(PYTEST_ARGS)
+	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.py)" $(VENV)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)
@@ -37,7 +37,7 @@ format: setup-dev ## format and mend what ruff can
 
 .PHONY: kube
 kube: ## build (once) or find kube-apiserver, etcd, controller-manager, scheduler, kubectl, kwok
-	@tools/kube/provision.sh >/dev/null
+	@tools/kube/provision.py >/dev/null
 
 .PHONY: lock
 lock: setup-dev ## resolve the dependencies again and write the lock files

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Print a directory that holds a real Kubernetes control plane and kwok, building it once if there is none.
+
+    KUBEBUILDER_ASSETS=$(tools/kube/provision.py)
+
+Order: $KUBEBUILDER_ASSETS, one directory on PATH that has them all, ~/.cache/umiak/kube-<version>, a build from
+source through the Go module proxy (needs Go and minutes; progress on stderr). Standard library only: it runs before
+any environment exists.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PACKAGES = {
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+}
+KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
+"""A module of its own: joined to go.mod it would move Kubernetes' own dependencies."""
+NAMES = (*PACKAGES, "kwok")
+COST = "about 150 MB of Go modules to download and 10 minutes on two idle cores, once (4 GB of Go build cache)"
+
+
+def main() -> int:
+    """Print the directory; 1 and one clear line if there can be none."""
+    try:
+        print(provision())
+    except Missing as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+class Missing(Exception):
+    """The binaries are not there and cannot be made; the text says what to do."""
+
+
+def provision() -> Path:
+    """A directory with all of NAMES, building it if need be; raises Missing."""
+    found = existing()
+    return found if found else build(cache())
+
+
+def existing() -> Path | None:
+    """The directory, if no build is needed; raises Missing for a KUBEBUILDER_ASSETS that is incomplete."""
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    if named:
+        if lacks := lacking(Path(named)):
+            raise Missing(f"KUBEBUILDER_ASSETS={named} lacks {', '.join(lacks)}; add them, or unset it to build all")
+        return Path(named)
+    folders = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
+    return next((folder for folder in [*folders, cache()] if not lacking(folder)), None)
+
+
+def lacking(folder: Path) -> list[str]:
+    """Which of NAMES `folder` does not have as executables."""
+    return [name for name in NAMES if not os.access(folder / name, os.X_OK)]
+
+
+def version() -> str:
+    """The Kubernetes version that go.mod pins, for example v1.34.10."""
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (HERE / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise Missing(f"{HERE / 'go.mod'} pins no k8s.io/kubernetes")
+    return found[1]
+
+
+def cache() -> Path:
+    """Where builds are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "umiak" / f"kube-{version()}"
+
+
+def build(folder: Path) -> Path:
+    """Build what `folder` lacks; a second process waits for the first one's lock and then finds all there."""
+    go = shutil.which("go", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/go/bin")))
+    if not go:
+        raise Missing(f"needs Go 1.24 or newer to build Kubernetes {version()}, or KUBEBUILDER_ASSETS=<directory>")
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / ".lock"):
+        todo = lacking(folder)
+        if todo:
+            say(f"building {', '.join(todo)} (Kubernetes {version()}) into {folder}: {COST}")
+        for count, name in enumerate(todo, 1):
+            started = time.monotonic()
+            say(f"[{count}/{len(todo)}] {name} ...")
+            build_one(go, name, folder)
+            say(f"[{count}/{len(todo)}] {name} built in {time.monotonic() - started:.0f} s")
+    return folder
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold an advisory lock, saying so if another build has it."""
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another build is under way, waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def build_one(go: str, name: str, folder: Path) -> None:
+    """Build one binary beside its place, then rename it there: a broken build leaves nothing that looks whole."""
+    scratch = folder / f".building-{name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    if name == "kwok":
+        command = [go, "install", "-trimpath", KWOK]
+        environment |= {"GOBIN": str(scratch), "GOFLAGS": ""}
+    else:
+        command = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", ldflags(), "-o", f"{scratch}/{name}"]
+        command.append(PACKAGES[name])
+        environment |= {"GOFLAGS": "-mod=readonly"}
+    run(command, environment)
+    (scratch / name).replace(folder / name)
+    shutil.rmtree(scratch)
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
+    """Run a build; its own messages go to stderr. Raises Missing if it fails."""
+    done = subprocess.run(command, cwd=HERE, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise Missing(f"{' '.join(command[:3])} ... failed with {done.returncode}; the lines above say why")
+
+
+def ldflags() -> str:
+    """Linker flags that make the binaries say which Kubernetes they are."""
+    major, minor = version().lstrip("v").split(".")[:2]
+    facts = {"gitVersion": version(), "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(
+        ["-s", "-w", *(f"-X {package}.{name}={value}" for package in packages for name, value in facts.items())]
+    )
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"kube: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
