@@ -1,6 +1,7 @@
 """What every runtime offers: `observe(owner)` and `apply(owner, plan)`. Nothing above it knows which one runs."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Observed, Plan
@@ -14,6 +15,9 @@ class Runtime(Protocol):
 
     async def apply(self, resource: Resource, plan: Plan) -> None:
         """Make children, fleet and status come true; children of this owner that the plan does not list are pruned."""
+
+    async def report(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Write the status alone, where it differs: for a resource whose spec cannot be understood."""
 
     async def forget(self, key: Key) -> None:
         """The resource is gone: drop what garbage collection by owner references does not reach (the hub's part)."""
