@@ -1,4 +1,4 @@
-"""`status.json` of a running local world (`umiak up`): written by the local runtime, read by `umiak infer` and the demo."""
+"""`status.json` of a running local world (`umiak up`): the local runtime writes it, `umiak infer` and the demo read it."""
 
 from typing import Any
 
