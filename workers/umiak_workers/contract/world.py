@@ -1,4 +1,4 @@
-"""`status.json` of a running local world (`umiak up`): the local runtime writes it, `umiak infer` and the demo read it."""
+"""`status.json` of a running local world: `umiak up` writes it, `umiak infer` and the demo read it."""
 
 from typing import Any
 
