@@ -5,7 +5,6 @@ process resumes where it was and a reader never sees half a model.
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,16 +12,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import TypeAdapter, ValidationError
-
+from umiak_workers.adapters.artefacts import read_artefact
 from umiak_workers.adapters.configfile import durable_write, fsync_folder
+from umiak_workers.contract.artefact import MANIFEST, Manifest, model_digest, parse_manifest
 from umiak_workers.contract.errors import ArtefactError, Refused, Unavailable
 from umiak_workers.contract.release import ReleaseFile
-from umiak_workers.contract.wire import explain
 
-MANIFEST_FILE = "manifest.json"
 Progress = Callable[[int, int], None]
-_FILES = TypeAdapter(tuple[ReleaseFile, ...])
+"""Called with (bytes done, bytes in all)."""
 
 
 class Blobs(Protocol):
@@ -50,8 +47,8 @@ def fetch(hub: Blobs, digest: str, into: Path, max_bytes: int, progress: Progres
     Raises ArtefactError (altered, too large), Refused 404 (unknown model), Unavailable (call again to resume).
     """
     manifest = _manifest(hub, digest)
-    files = listing(manifest)
-    total = sum(file.size for file in files) + len(manifest)
+    files = files_of(manifest)
+    total = sum(file.size for file in files)
     if total > max_bytes:
         raise ArtefactError(f"model {digest} has {total} bytes, at most {max_bytes} are allowed")
     part = into.with_name(f"{into.name}.{digest.removeprefix('sha256:')[:16]}.part")
@@ -60,7 +57,7 @@ def fetch(hub: Blobs, digest: str, into: Path, max_bytes: int, progress: Progres
     for file in files:
         _fetch_file(hub, file, part / file.name, _shifted(progress, done, total))
         done += file.size
-    durable_write(part / MANIFEST_FILE, manifest)
+    durable_write(part / MANIFEST, manifest.canonical_bytes())
     _replace(part, into)
     return into
 
@@ -73,23 +70,22 @@ def _shifted(progress: Progress | None, base: int, total: int) -> Callable[[int]
     return said
 
 
-def _manifest(hub: Blobs, digest: str) -> bytes:
-    manifest = hub.manifest_bytes(digest)
-    if manifest is None:
+def _manifest(hub: Blobs, digest: str) -> Manifest:
+    text = hub.manifest_bytes(digest)
+    if text is None:
         raise Refused(f"the hub has no model {digest}", 404)
-    if sha256(manifest) != digest:
-        raise ArtefactError(f"the manifest of model {digest} has digest {sha256(manifest)}: altered on its way")
+    manifest = parse_manifest(text)
+    if model_digest(manifest) != digest:
+        raise ArtefactError(f"the manifest of model {digest} has another digest: altered on its way")
     return manifest
 
 
-def listing(manifest: bytes) -> tuple[ReleaseFile, ...]:
-    """The files that a manifest names; raises ArtefactError."""
-    try:
-        return _FILES.validate_python(json.loads(manifest)["files"])
-    except ValidationError as error:
-        raise ArtefactError(f"manifest: {explain(error)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtefactError("manifest: not a JSON object with `files`") from error
+def files_of(manifest: Manifest) -> tuple[ReleaseFile, ...]:
+    """The blobs of a model, by name, digest and size (bytes); the manifest itself is not among them."""
+    return tuple(
+        ReleaseFile(name=name, digest=f"sha256:{fact.sha256}", size=fact.size)
+        for name, fact in sorted(manifest.files.items())
+    )
 
 
 def _fetch_file(hub: Blobs, file: ReleaseFile, to: Path, progress: Callable[[int], None]) -> None:
@@ -131,22 +127,13 @@ def _replace(part: Path, into: Path) -> None:
 
 
 def push(hub: Blobs, folder: Path) -> str:
-    """Upload a model folder: missing blobs first, the manifest last; returns the model's digest."""
-    try:
-        manifest = (folder / MANIFEST_FILE).read_bytes()
-    except OSError as error:
-        raise ArtefactError(f"{folder / MANIFEST_FILE}: {error.strerror or error}") from error
-    digest = sha256(manifest)
-    for file in listing(manifest):
+    """Upload a model folder, verified first: missing blobs, then the manifest; returns the model's digest."""
+    artefact = read_artefact(folder)
+    for file in files_of(artefact.manifest):
         if not hub.has_blob(file.digest):
             hub.put_blob(file.digest, folder / file.name)
-    hub.put_manifest(digest, manifest)
-    return digest
-
-
-def sha256(data: bytes) -> str:
-    """`sha256:<hex>` of bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    hub.put_manifest(artefact.digest, artefact.manifest.canonical_bytes())
+    return artefact.digest
 
 
 def file_digest(file: Path) -> str:
