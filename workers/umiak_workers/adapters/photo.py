@@ -1,0 +1,75 @@
+"""Photos and masks as bytes: what is decoded, how it is bounded, and the one way a mask becomes a PNG.
+
+Edge and cloud must see the same pixels, so both decode here: EXIF orientation applied, RGB, 8 bits.
+"""
+
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from umiak_workers.contract.errors import InvalidInput, MessageError
+
+Media = Literal["image/jpeg", "image/png"]
+_MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+LARGEST_MASK = 100_000_000
+"""pixels"""
+
+
+def media_of(data: bytes) -> Media:
+    """What the first bytes say a photo is; raises InvalidInput for anything but JPEG and PNG."""
+    for magic, media in _MAGIC:
+        if data.startswith(magic):
+            return media
+    raise InvalidInput("not a JPEG or PNG photo" if data else "the photo is empty")
+
+
+def decode_photo(data: bytes, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
+    """HxWx3 uint8 RGB, upright by its EXIF orientation; raises InvalidInput in one line.
+
+    Bytes, kind and pixels are checked before any pixel is decoded.
+    """
+    if len(data) > max_bytes:
+        raise InvalidInput(f"the photo has {len(data)} bytes, at most {max_bytes} are taken")
+    media = media_of(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=[media.removeprefix("image/")]) as photo:
+            _bounded(photo, max_pixels)
+            photo.load()
+            upright = ImageOps.exif_transpose(photo)
+            return np.asarray(upright.convert("RGB"))
+    except InvalidInput:
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds for broken files
+        raise InvalidInput(f"the {media} photo cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def _bounded(photo: Image.Image, max_pixels: int) -> None:
+    width, height = photo.size
+    if width * height > max_pixels:
+        raise InvalidInput(f"the photo has {width}x{height} pixels, at most {max_pixels} are taken")
+    if photo.mode not in _MODES:
+        raise InvalidInput(f"photos of mode {photo.mode} are not taken, 8 bits per channel are")
+
+
+def encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    """A grey PNG whose values are the class ids of an HxW uint8 mask."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(mask)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def decode_mask(data: bytes) -> NDArray[np.uint8]:
+    """HxW uint8 class ids of a grey PNG; raises MessageError for anything else."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["png"]) as picture:
+            if picture.mode != "L" or picture.size[0] * picture.size[1] > LARGEST_MASK:
+                raise MessageError(f"a mask is a grey 8-bit PNG, this is {picture.mode} {picture.size}")
+            return np.asarray(picture)
+    except MessageError:
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds for broken files
+        raise MessageError(f"the mask's PNG cannot be decoded: {str(error) or type(error).__name__}") from error
