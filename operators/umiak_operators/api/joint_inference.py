@@ -1,0 +1,159 @@
+"""JointInference as Python sees it: an edge model on many nodes, a cloud worker behind it, and what counts as hard."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from umiak_operators.api.quantity import Resources
+from umiak_operators.api.resource import Resource
+from umiak_operators.api.spec import Digest, Name, Share, Spec, Uri, parse_spec
+
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
+LabelValue = Annotated[str, Field(max_length=63)]
+
+
+class EdgeModel(Spec):
+    """The model line that edges follow, and what it starts with while it is empty."""
+
+    line: Name
+    uri: Uri
+    digest: Digest
+
+
+class Model(Spec):
+    """A model by URI and digest."""
+
+    uri: Uri
+    digest: Digest
+
+
+class Nodes(Spec):
+    """Which nodes become edges."""
+
+    match_labels: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=16)]
+
+
+class Http(Spec):
+    """Photos pushed to the edge pod's own address."""
+
+
+class Directory(Spec):
+    """A folder of the edge's state volume."""
+
+    path: FolderName = "inbox"
+
+
+class Source(Spec):
+    """Where frames come from: exactly one kind."""
+
+    http: Http | None = None
+    directory: Directory | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Source":
+        if (self.http is None) == (self.directory is None):
+            raise ValueError("set exactly one of http and directory")
+        return self
+
+
+class EdgeRuntime(Spec):
+    """What the model server may use."""
+
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    resources: Resources = Resources()
+
+
+class Edge(Spec):
+    """The edge side."""
+
+    model: EdgeModel
+    nodes: Nodes
+    source: Source
+    runtime: EdgeRuntime = EdgeRuntime()
+    min_ready: Annotated[int, Field(ge=0, le=100_000)] = 1
+
+
+class Fusion(Spec):
+    """How masks get their labels (seed 001, 3.2)."""
+
+    vote: Literal["probability", "logits", "majority"] = "probability"
+    minimum_area: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    margin: Share = 0.0
+    prompts: Annotated[int, Field(ge=1, le=1024)] = 32
+    minimum_quality: Share = 0.7
+
+
+class Cloud(Spec):
+    """The cloud worker; at least one of `sam` and `labeller`."""
+
+    replicas: Annotated[int, Field(ge=0, le=64)] = 1
+    sam: Model | None = None
+    labeller: Model | None = None
+    fusion: Fusion = Fusion()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _any_of(self) -> "Cloud":
+        if self.sam is None and self.labeller is None:
+            raise ValueError("name at least one of sam and labeller")
+        return self
+
+
+class MinerRule(Spec):
+    """One rule that may call a frame hard."""
+
+    miner: Literal["ScoreMargin", "MaxProbability", "Random", "EdgeOnly", "CloudOnly"]
+    threshold: Share | None = None
+    budget: Share | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "MinerRule":
+        given = (self.threshold is not None) + (self.budget is not None)
+        if self.miner in ("EdgeOnly", "CloudOnly"):
+            if given:
+                raise ValueError(f"{self.miner} takes neither threshold nor budget")
+        elif given != 1:
+            raise ValueError(f"{self.miner} takes exactly one of threshold and budget")
+        return self
+
+
+class HardExamples(Spec):
+    """The chain of rules; the first that says hard decides."""
+
+    miners: Annotated[tuple[MinerRule, ...], Field(min_length=1, max_length=8)]
+
+
+class Replay(Spec):
+    """Bounds of the replay store: the oldest samples leave first."""
+
+    capacity: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    retention: Retention = "168h"
+
+    def retention_seconds(self) -> int:
+        """`retention` in seconds."""
+        return int(self.retention[:-1]) * {"m": 60, "h": 3600}[self.retention[-1]]
+
+
+class JointInference(Spec):
+    """The whole spec."""
+
+    task: Literal["semantic-segmentation"] = "semantic-segmentation"
+    collaboration: Literal["Route"] = "Route"
+    edge: Edge
+    cloud: Cloud | None = None
+    hard_examples: HardExamples
+    deadline_milliseconds: Annotated[int, Field(ge=10, le=600_000)] = 2000
+    on_cloud_loss: Literal["AnswerAtEdge"] = "AnswerAtEdge"
+    replay: Replay = Replay()
+
+    @model_validator(mode="after")
+    def _cloud_or_edge_only(self) -> "JointInference":
+        if self.cloud is None and any(rule.miner != "EdgeOnly" for rule in self.hard_examples.miners):
+            raise ValueError("without cloud every miner must be EdgeOnly: add cloud, or use EdgeOnly")
+        return self
+
+
+def parse(resource: Resource) -> JointInference:
+    """The spec of a JointInference; raises InvalidSpec."""
+    return parse_spec(JointInference, resource)
