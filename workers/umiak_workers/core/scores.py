@@ -1,0 +1,51 @@
+"""How sure a segmentation is of itself: three figures per frame, from the model's native low-resolution logits.
+
+Each figure is computed per pixel from the softmax over classes and averaged over pixels (seed 001, section 3.3.1:
+the mean score margin of a frame). Up-sampled logits would only repeat the same pixels, so the native grid is used.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umiak_workers.contract.errors import InvalidPrediction
+from umiak_workers.contract.messages import Scores
+
+Logits = NDArray[np.float32]
+
+
+def softmax(logits: Logits) -> NDArray[np.float32]:
+    """Probabilities over the first axis; raises InvalidPrediction for non-finite logits or fewer than two classes."""
+    if logits.ndim < 1 or logits.shape[0] < 2 or logits.size == 0:
+        raise InvalidPrediction(f"logits of shape {logits.shape} hold no two classes to choose between")
+    if not np.isfinite(logits).all():
+        raise InvalidPrediction("logits are not finite")
+    powers = np.exp(logits.astype(np.float32) - logits.max(axis=0, keepdims=True))
+    chances: NDArray[np.float32] = powers / powers.sum(axis=0, keepdims=True)
+    return chances
+
+
+def margin(chances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Per pixel: best minus second-best probability, 0..1."""
+    top = np.partition(chances, chances.shape[0] - 2, axis=0)
+    difference: NDArray[np.float32] = top[-1] - top[-2]
+    return difference
+
+
+def entropy(chances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Per pixel: entropy in nats, 0..ln(classes)."""
+    total: NDArray[np.float32] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=0)
+    return np.maximum(total, 0)
+
+
+def gate_scores(logits: Logits) -> Scores:
+    """Mean margin, mean best probability and mean entropy of Cxhxw float32 logits; raises InvalidPrediction."""
+    chances = softmax(logits)
+    return Scores(
+        margin=_unit(margin(chances)),
+        max_probability=_unit(chances.max(axis=0)),
+        entropy=float(entropy(chances).mean()),
+    )
+
+
+def _unit(values: NDArray[np.float32]) -> float:
+    return min(1.0, max(0.0, float(values.mean(dtype=np.float64))))

@@ -1,0 +1,1 @@
+"""Modeling parts and training, in torch."""

@@ -1,0 +1,113 @@
+"""A segmenter on ONNX Runtime, without torch: what an edge runs."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from umiak_workers.contract.artefact import Card
+from umiak_workers.contract.errors import ArtefactError, InvalidPrediction
+from umiak_workers.core.model import Golden, Model, Tensors
+from umiak_workers.predictors.onnx_graph import bind
+from umiak_workers.predictors.segmentation import (
+    Image,
+    SegmentationOutput,
+    check_golden,
+    checked_logits,
+    fed,
+    fitted,
+    grown_labels,
+    labels_of,
+)
+
+_RUNTIME_ERRORS = (
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoSuchFile,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+
+
+class OnnxGraph:
+    """A graph bound to its weights and ready on `threads` CPU threads.
+
+    Raises ArtefactError if graph, weights and card disagree.
+    """
+
+    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        self.card = card
+        self._session = _session(bind(graph, weights, card.training_only), threads)
+        _fits(self._session, card)
+        self._wanted = [name for name in (card.outputs.logits, card.outputs.labels) if name]
+
+    def predict(self, image: Image) -> SegmentationOutput:
+        """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
+        spec = self.card.input
+        batch = fed(fitted(image, spec.width, spec.height), spec)
+        try:
+            answers = self._session.run(self._wanted, {spec.name: batch})
+        except _RUNTIME_ERRORS as error:
+            raise InvalidPrediction(f"{self.card.name}: {error}") from error
+        logits = checked_logits(answers[0], len(self.card.classes))
+        height, width = image.shape[:2]
+        if len(answers) == 1:
+            return SegmentationOutput(labels_of(logits, height, width), logits)
+        return SegmentationOutput(grown_labels(self._checked_labels(answers[1]), height, width), logits)
+
+    def _checked_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shape = (1, self.card.input.height, self.card.input.width)
+        if labels.shape != shape or labels.dtype != np.uint8:
+            raise InvalidPrediction(f"labels are {labels.shape} {labels.dtype}, expected {shape} uint8")
+        if labels.max() >= len(self.card.classes):
+            raise InvalidPrediction(f"labels hold class {labels.max()}, there are {len(self.card.classes)}")
+        found: NDArray[np.uint8] = labels[0]
+        return found
+
+
+class OnnxSegmenter(OnnxGraph):
+    """A model of an artefact, with its digest and golden input."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        super().__init__(model.card, model.graph, model.weights, threads)
+        self.digest: str = model.digest
+        self._golden = model.golden
+
+    def check_golden(self) -> None:
+        """Answer the golden input; raises InvalidPrediction if the answer is not the recorded one."""
+        check_golden(self.predict(self._golden.image), self._golden)
+
+
+def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tolerance: float = 0.01) -> Golden:
+    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
+    small = fitted(image, card.input.width, card.input.height)
+    return Golden(small, OnnxGraph(card, graph, weights, threads=1).predict(small).logits, tolerance)
+
+
+def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _RUNTIME_ERRORS as error:
+        raise ArtefactError(f"graph: ONNX Runtime refuses it ({error})") from error
+
+
+def _fits(session: onnxruntime.InferenceSession, card: Card) -> None:
+    spec, inputs = card.input, session.get_inputs()
+    if [entry.name for entry in inputs] != [spec.name]:
+        raise ArtefactError(f"graph: inputs {[entry.name for entry in inputs]}, the card says {[spec.name]}")
+    kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[spec.dtype]
+    sizes = [1, spec.height, spec.width, 3] if spec.layout == "NHWC" else [1, 3, spec.height, spec.width]
+    fixed = [size if isinstance(size, int) else wanted for size, wanted in zip(inputs[0].shape, sizes, strict=False)]
+    if inputs[0].type != kind or len(inputs[0].shape) != 4 or fixed != sizes:
+        raise ArtefactError(f"graph: input is {inputs[0].type}{inputs[0].shape}, the card says {kind}{sizes}")
+    outputs = {entry.name for entry in session.get_outputs()}
+    for name in (card.outputs.logits, card.outputs.labels):
+        if name and name not in outputs:
+            raise ArtefactError(f"graph: there is no output {name!r}, only {sorted(outputs)}")
