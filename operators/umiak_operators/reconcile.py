@@ -8,13 +8,13 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from umiak_operators.api.errors import InvalidSpec
+from umiak_operators.api.conditions import Condition, set_condition
 from umiak_operators.api.resource import Key, Resource
+from umiak_operators.api.spec import InvalidSpec
 from umiak_operators.plan.model import Observed, Plan
 from umiak_operators.runtime.clock import Clock
 from umiak_operators.runtime.seam import Runtime
@@ -180,16 +180,7 @@ def verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def invalid_status(resource: Resource, message: str, now: float) -> Mapping[str, Any]:
     """The last status with Ready=False/InvalidSpec for this generation; nothing else is touched."""
-    conditions = [dict(item) for item in resource.status.get("conditions") or ()]
-    old = next((item for item in conditions if item.get("type") == "Ready"), {})
-    since = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ready = {
-        "type": "Ready",
-        "status": "False",
-        "reason": "InvalidSpec",
-        "message": message,
-        "observedGeneration": resource.generation,
-        "lastTransitionTime": old.get("lastTransitionTime", since) if old.get("status") == "False" else since,
-    }
-    others = [item for item in conditions if item.get("type") != "Ready"]
+    known = resource.status.get("conditions") or ()
+    ready = set_condition(known, Condition("Ready", "False", "InvalidSpec", message), resource.generation, now)
+    others = [item for item in known if item.get("type") != "Ready"]
     return {**resource.status, "observedGeneration": resource.generation, "conditions": [ready, *others]}

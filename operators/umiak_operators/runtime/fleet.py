@@ -1,0 +1,183 @@
+"""The hub as operators use it: tell it what it should hold for an owner, see what it has seen, hear what changed.
+
+The hub may be away at any time. Then nothing is lost and nothing waits: a view is None (the last figures stay in the
+status), what could not be told is told on its return, and one long poll notices that return and rings everybody.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from umiak_operators.runtime.clock import Clock
+from umiak_workers.contract import routes
+from umiak_workers.contract.errors import MessageError, UmiakError
+from umiak_workers.contract.fleet import Changes, FleetSpec, FleetView, Owner
+from umiak_workers.contract.wire import parse
+
+log = structlog.get_logger()
+_UIDS = TypeAdapter(tuple[str, ...])
+
+
+class FleetRefused(UmiakError):
+    """The hub is there but will not take this spec; the text is its own."""
+
+
+@dataclass(frozen=True)
+class FleetTimes:
+    """Seconds."""
+
+    request: float
+    long_poll: float = 25
+    first_backoff: float = 0.2
+    longest_backoff: float = 10
+
+
+@dataclass(frozen=True)
+class Doorbells:
+    """Whom to tell of changes."""
+
+    changed: Callable[[str], None]
+    """The view of the owner with this uid changed."""
+    back: Callable[[], None]
+    """The hub is (again) there: every owner should be looked at."""
+
+
+class Fleet:
+    """One hub. Enter it before use."""
+
+    def __init__(self, url: str, token: str, times: FleetTimes, clock: Clock, rng: random.Random) -> None:
+        self._url, self._token = url.rstrip("/"), token
+        self._times, self._clock, self._rng = times, clock, rng
+        self._away = ""
+        self._told: dict[str, str] = {}
+        self._http: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = httpx.AsyncClient(
+            base_url=self._url, headers={"Authorization": f"Bearer {self._token}"}, trust_env=False
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def view(self, owner: Owner) -> FleetView | None:
+        """What the hub has seen for an owner (nothing, if it was never told of it); None while it is away."""
+        if self._away:
+            return None
+        try:
+            answer = await self._ask("GET", routes.OWNER.format(uid=owner.uid))
+            return FleetView(owner=owner) if answer is None else parse(FleetView, answer.content)
+        except (_Away, MessageError) as error:
+            self._gone(error)
+            return None
+
+    async def tell(self, uid: str, spec: FleetSpec | None) -> None:
+        """Make the hub hold `spec` (None: nothing) for an owner, unless it was told so already or is away."""
+        text = spec.model_dump_json(exclude_none=True) if spec else ""
+        if self._away or self._told.get(uid) == text:
+            return
+        try:
+            if spec:
+                await self._ask("PUT", routes.OWNER.format(uid=uid), content=text)
+            else:
+                await self._ask("DELETE", routes.OWNER.format(uid=uid))
+            self._told[uid] = text
+        except _Away as error:
+            self._gone(error)
+
+    async def drop(self, uid: str) -> None:
+        """The owner is gone: the hub should hold nothing for it."""
+        await self.tell(uid, None)
+        self._told.pop(uid, None)
+
+    async def owners(self) -> tuple[str, ...]:
+        """uids that the hub holds something for; empty while it is away."""
+        try:
+            answer = await self._ask("GET", routes.OWNERS)
+            return _UIDS.validate_json(answer.content) if answer else ()
+        except (_Away, ValidationError) as error:
+            self._gone(error)
+            return ()
+
+    async def follow(self, bells: Doorbells) -> None:
+        """Long-poll the change stream and ring, until cancelled. This alone finds out that the hub is back."""
+        cursor, failures, connected = 0, 0, False
+        while True:
+            try:
+                page = await self._changes(cursor, self._times.long_poll) if connected else await self._changes(0, 0)
+            except (_Away, MessageError) as error:
+                self._gone(error)
+                connected, failures = False, failures + 1
+                await asyncio.sleep(self._pause(failures))
+                continue
+            if self._away or not connected or page.cursor < cursor:
+                self._back()
+                bells.back()
+            else:
+                for uid in page.owners:
+                    bells.changed(uid)
+            cursor, failures, connected = page.cursor, 0, True
+
+    async def _changes(self, cursor: int, wait: float) -> Changes:
+        query = {"after": cursor, "wait": wait}
+        answer = await self._ask("GET", routes.CHANGES, params=query, timeout=wait + self._times.request)
+        if answer is None:
+            raise _Away("it knows no change stream")
+        return parse(Changes, answer.content)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        content: str | None = None,
+        params: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> httpx.Response | None:
+        """The answer; None for 404. Raises _Away, or FleetRefused for any other 4xx of a request with a body."""
+        if self._http is None:
+            raise RuntimeError("enter the Fleet before use")
+        headers = {"Content-Type": "application/json"} if content else {}
+        try:
+            answer = await self._http.request(
+                method, path, content=content, params=params, headers=headers, timeout=timeout or self._times.request
+            )
+        except httpx.HTTPError as error:
+            raise _Away(f"{type(error).__name__} {error}".strip()) from error
+        if answer.is_success:
+            return answer
+        if answer.status_code == 404 and method != "PUT":
+            return None
+        text = f"{method} {path}: HTTP {answer.status_code} {' '.join(answer.text.split())[:300]}"
+        if method == "PUT" and answer.status_code in (400, 404, 409, 413, 422):
+            raise FleetRefused(text)
+        raise _Away(text)
+
+    def _gone(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("the hub is away, going on with the last figures", hub=self._url, error=str(error))
+        self._away = str(error) or repr(error)
+
+    def _back(self) -> None:
+        if self._away:
+            log.info("the hub is back", hub=self._url)
+        self._away = ""
+        self._told.clear()
+
+    def _pause(self, failures: int) -> float:
+        longest = min(self._times.longest_backoff, self._times.first_backoff * 2.0 ** min(failures, 10))
+        return self._rng.uniform(longest / 2, longest)
+
+
+class _Away(Exception):
+    """No usable answer; trying again later is right."""
