@@ -17,6 +17,7 @@ from umiak_workers.adapters.configfile import durable_write, fsync_folder
 from umiak_workers.contract.artefact import MANIFEST, Manifest, model_digest, parse_manifest
 from umiak_workers.contract.errors import ArtefactError, Refused, Unavailable
 from umiak_workers.contract.release import ReleaseFile
+from umiak_workers.core.release import files_of
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -78,14 +79,6 @@ def _manifest(hub: Blobs, digest: str) -> Manifest:
     if model_digest(manifest) != digest:
         raise ArtefactError(f"the manifest of model {digest} has another digest: altered on its way")
     return manifest
-
-
-def files_of(manifest: Manifest) -> tuple[ReleaseFile, ...]:
-    """The blobs of a model, by name, digest and size (bytes); the manifest itself is not among them."""
-    return tuple(
-        ReleaseFile(name=name, digest=f"sha256:{fact.sha256}", size=fact.size)
-        for name, fact in sorted(manifest.files.items())
-    )
 
 
 def _fetch_file(hub: Blobs, file: ReleaseFile, to: Path, progress: Callable[[int], None]) -> None:

@@ -6,7 +6,6 @@ listener believes a name that stands in a body, a topic or a path.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -62,13 +61,13 @@ def claimed(text: str) -> Principal:
     head, _, _ = text.partition(".")
     try:
         return Principal.parse(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)).decode())
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise IdentityError("malformed token") from error
 
 
 def verify(key: bytes, text: str) -> Principal:
     """The proven principal of a bearer token; raises IdentityError."""
     principal = claimed(text)
-    if not hmac.compare_digest(text.partition(".")[2], password(key, principal)):
+    if not hmac.compare_digest(text.partition(".")[2].encode(), password(key, principal).encode()):
         raise IdentityError(f"the token of {principal} does not verify")
     return principal

@@ -5,7 +5,6 @@ encoding of type and payload, so a signature cannot be moved to another kind of 
 """
 
 import base64
-import binascii
 import json
 from typing import Annotated, Literal
 
@@ -64,7 +63,7 @@ class Envelope(Message):
         """The decoded payload; raises ReleaseError."""
         try:
             return base64.b64decode(self.payload, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ReleaseError("the release's payload is not base64") from error
 
 
