@@ -1,1 +1,1 @@
-"""Local processes as a runtime, for development."""
+"""Plans as local processes: a development runtime. One pod is a group of processes that share folders."""
