@@ -17,7 +17,7 @@ from umiak_operators.api.resource import Key, Resource
 from umiak_operators.api.spec import InvalidSpec
 from umiak_operators.plan.model import Observed, Plan
 from umiak_operators.runtime.clock import Clock
-from umiak_operators.runtime.seam import Runtime
+from umiak_operators.runtime.seam import ChildRefused, Runtime
 
 log = structlog.get_logger()
 
@@ -145,11 +145,14 @@ class Reconciler:
         try:
             plan = self._decide(resource, seen, self._clock.now())
         except InvalidSpec as error:
-            status = invalid_status(resource, str(error), self._clock.now())
-            await self._runtime.report(resource, status)
+            await self._runtime.report(resource, self._not_ready(resource, "InvalidSpec", error))
             return resync
         plan = self._held_back(resource, plan)
-        await self._runtime.apply(resource, plan)
+        try:
+            await self._runtime.apply(resource, plan)
+        except ChildRefused as error:
+            await self._runtime.report(resource, self._not_ready(resource, "ChildRefused", error))
+            raise
         return resync if plan.again_at is None else min(resync, plan.again_at)
 
     def _held_back(self, resource: Resource, plan: Plan) -> Plan:
@@ -162,6 +165,13 @@ class Reconciler:
             return replace(plan, status=resource.status, again_at=again)
         self._written[resource.key] = now
         return plan
+
+    def _not_ready(self, resource: Resource, reason: str, error: Exception) -> Mapping[str, Any]:
+        """The last status with Ready=False for this generation; nothing else in it is touched."""
+        known, now = resource.status.get("conditions") or (), self._clock.now()
+        ready = set_condition(known, Condition("Ready", "False", reason, str(error)), resource.generation, now)
+        others = [item for item in known if item.get("type") != "Ready"]
+        return {**resource.status, "observedGeneration": resource.generation, "conditions": [ready, *others]}
 
     def _retry(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
@@ -176,11 +186,3 @@ def verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     conditions = status.get("conditions") or ()
     found = [(item.get("type"), item.get("status"), item.get("reason")) for item in conditions]
     return [("observedGeneration", status.get("observedGeneration")), *sorted(found)]
-
-
-def invalid_status(resource: Resource, message: str, now: float) -> Mapping[str, Any]:
-    """The last status with Ready=False/InvalidSpec for this generation; nothing else is touched."""
-    known = resource.status.get("conditions") or ()
-    ready = set_condition(known, Condition("Ready", "False", "InvalidSpec", message), resource.generation, now)
-    others = [item for item in known if item.get("type") != "Ready"]
-    return {**resource.status, "observedGeneration": resource.generation, "conditions": [ready, *others]}

@@ -7,6 +7,13 @@ from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Observed, Plan
 
 
+class ChildRefused(Exception):
+    """The world will not have a child as planned (rights, quota, admission, a name that is taken).
+
+    The text is one line for a person; it is tried again, but somebody has to do something first.
+    """
+
+
 class Runtime(Protocol):
     """A world in which plans come true. Calls are safe to repeat; errors are raised and retried by the caller."""
 
