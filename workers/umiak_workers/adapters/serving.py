@@ -15,6 +15,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from umiak_workers.contract import endpoints as names
 from umiak_workers.contract.endpoints import Endpoints
@@ -40,12 +42,17 @@ class TooLarge(InvalidInput):
     """A body is larger than this listener takes."""
 
 
+class UnsupportedMedia(InvalidInput):
+    """A body is of a kind that this route does not take."""
+
+
 class AddressTaken(UmiakError):
     """Another process listens there."""
 
 
 _STATUS: tuple[tuple[type[UmiakError], int], ...] = (
     (TooLarge, 413),
+    (UnsupportedMedia, 415),
     (InvalidInput, 400),
     (MessageError, 400),
     (IdentityError, 401),
@@ -103,6 +110,7 @@ def new_app(role: str, ready: Ready, registry: CollectorRegistry) -> FastAPI:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(UmiakError, _explained)
+    app.add_exception_handler(HTTPException, _refused)
     return app
 
 
@@ -111,6 +119,12 @@ async def _explained(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Refused):
         return error_answer(error.status, str(error))
     return error_answer(next((code for kind, code in _STATUS if isinstance(error, kind)), 500), str(error))
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    """No such route or method, in the same shape as every other error."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return error_answer(status, f"{request.method} {request.url.path}: {getattr(error, 'detail', error)}")
 
 
 def error_answer(status: int, text: str, retry_after: int | None = None) -> JSONResponse:
@@ -126,11 +140,14 @@ async def read_body(request: Request, most: int) -> bytes:
     if announced.isdigit() and int(announced) > most:
         raise TooLarge(f"the body has {announced} bytes, at most {most} are taken")
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise TooLarge(f"the body has more than {most} bytes")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise TooLarge(f"the body has more than {most} bytes")
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise InvalidInput("the caller went away before the body was whole") from error
     return b"".join(parts)
 
 
