@@ -43,7 +43,11 @@ class Platform:
     images: Mapping[str, str]
     """role -> image (operator, edge, cloud, trainer, hub, signer)."""
     endpoints: Mapping[str, str]
-    """Symbolic endpoint -> URL as *edges* see it (`umiak://hub` = the https gateway, `umiak://broker` = mqtts)."""
+    """Symbolic endpoint -> URL as *edges* see it (`umiak://hub` = the https gateway, `umiak://broker` = mqtts).
+
+    `umiak://cloud/<namespace>/<resource>` is looked up first, then `umiak://cloud` with that path appended, then the
+    cloud worker's Service.
+    """
     inside: Mapping[str, str]
     """The same as pods beside the hub see it; falls back to `endpoints`."""
     operator_key: bytes
@@ -52,6 +56,8 @@ class Platform:
     """Ed25519 public keys of the signer, base64."""
     state_volume: Literal["hostPath", "persistentVolumeClaim"] = "hostPath"
     storage_class: str | None = None
+    state_size: str = "4Gi"
+    """Size of an edge's claim."""
     host_path_root: str = "/var/lib/umiak"
 
 

@@ -16,6 +16,7 @@ COMPONENT: Final = f"{PREFIX}/component"  # edge | cloud | trainer | hub | signe
 EDGE: Final = f"{PREFIX}/edge"
 TEMPLATE_HASH: Final = f"{PREFIX}/template-hash"
 BASE_DIGEST: Final = f"{PREFIX}/base-digest"
+CANDIDATE_DIGEST: Final = f"{PREFIX}/candidate-digest"
 WATERMARK: Final = f"{PREFIX}/watermark"
 HOST_PATH_ALLOWED: Final = f"{PREFIX}/host-path"  # namespace label, value "allowed"
 
@@ -27,7 +28,16 @@ CONFIG_PATH: Final = f"{CONFIG_FOLDER}/{CONFIG_FILE}"
 # a container's own port (loopback in an edge pod)
 PORTS: Final = {"edge": 8500, "router": 8600, "cloud": 8700, "hub": 8800}
 
+# the platform's own objects
+HUB: Final = "umiak-hub"
+SIGNER: Final = "umiak-signer"
+
+# node labels
+EDGE_ROLE: Final = "node-role.kubernetes.io/edge"
+
 _MOST = 52  # leaves room for a ReplicaSet's and a Pod's own suffixes within 63
+_WORDS = frozenset(("edge", "cloud", "round"))  # what separates a resource's name from the rest
+_LABEL_MOST = 63
 
 
 def short_hash(value: Any) -> str:
@@ -37,12 +47,26 @@ def short_hash(value: Any) -> str:
 
 
 def fit(*parts: str) -> str:
-    """A DNS label from parts joined by `-`; altered or too long ones get a hash so that none collide."""
+    """A DNS label from parts joined by `-`; whatever could be read in two ways, or is altered, gets a hash.
+
+    The first dash-separated word that is one of ours ends the resource's name (the first part); a resource whose own
+    name holds such a word is therefore hashed, so that no two lists of parts share a name. Services need a letter
+    first.
+    """
     plain = "-".join(parts)
     name = plain.replace(".", "-")
-    if name == plain and len(name) <= _MOST:
+    if name[0].isdigit():
+        name = f"x{name}"
+    if name == plain and len(name) <= _MOST and not _WORDS & set(parts[0].split("-")):
         return name
     return f"{name[: _MOST - 11].rstrip('-')}-{short_hash(list(parts))}"
+
+
+def label_value(text: str) -> str:
+    """`text` as a label's value: at most 63 characters; longer ones end in a hash."""
+    if len(text) <= _LABEL_MOST:
+        return text
+    return f"{text[: _LABEL_MOST - 11].rstrip('-._')}-{short_hash(text)}"
 
 
 def edge_pod(resource: str, edge: str) -> str:
@@ -63,6 +87,11 @@ def training_job(resource: str, template_hash: str) -> str:
 def patch(resource: str, candidate: str) -> str:
     """ModelPatch child of a LifelongLearning that promoted `candidate` (a digest)."""
     return fit(resource, candidate.removeprefix("sha256:")[:12])
+
+
+def service_url(name: str, namespace: str, role: str) -> str:
+    """Where a Service of ours answers inside the cluster."""
+    return f"http://{name}.{namespace}.svc:{PORTS[role]}"
 
 
 def command(role: str, state: bool) -> list[str]:

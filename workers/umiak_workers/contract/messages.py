@@ -218,13 +218,26 @@ class RouterState(Message):
     at: float
 
 
+class LiveRule(Message):
+    """The live number of one rule: one of `threshold` and `budget`, or neither where the miner takes none."""
+
+    miner: str
+    threshold: float | None = None
+    budget: float | None = None
+
+
 class LiveSettings(Message):
-    """What may change without a restart; the router polls it from the hub and applies it in place."""
+    """What may change without a restart; the router polls it from the hub and applies it in place.
+
+    `rules` follows the config's rules in order and number (a mismatch means that the pod is about to be replaced:
+    keep the config's). `threshold` and `budget` say the same for a config with exactly one rule.
+    """
 
     version: Literal[1] = 1
     settings_version: int = 0
     threshold: float | None = None
     budget: float | None = None
+    rules: tuple[LiveRule, ...] = ()
     deadline_milliseconds: int | None = None
 
 

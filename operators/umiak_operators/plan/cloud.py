@@ -1,0 +1,60 @@
+"""The cloud worker of a JointInference: a stateless Deployment behind a Service, never on an edge node."""
+
+from typing import Final
+
+from umiak_operators.api.joint_inference import Cloud, Model
+from umiak_operators.plan import addresses, names, objects
+from umiak_operators.plan.edges import Site
+from umiak_operators.plan.objects import Obj
+from umiak_operators.plan.pods import Part, Pod, needs, sized
+from umiak_workers.contract.config import OPERATOR_KEY_FILE, CloudConfig, Fusion, ModelSource
+from umiak_workers.contract.identity import Principal
+
+_NEEDS: Final = needs("500m", "1Gi", "4Gi")
+_GRACE: Final = 15
+
+
+def cloud_objects(site: Site, cloud: Cloud) -> list[Obj]:
+    """Secret, Deployment and Service."""
+    name = names.cloud_pod(site.name)
+    own = objects.labels(objects.owner_labels("JointInference", site.name), "cloud")
+    metadata = objects.meta(name, site.namespace, own)
+    pod = Pod(name, own, (_part(site, cloud),), addresses.of_cloud(site.platform), {"emptyDir": {}}, _GRACE)
+    template = pod.template()
+    keep_off_edges(template["spec"])
+    return [
+        objects.secret(metadata, pod.files(site.platform.operator_key)),
+        objects.deployment(metadata, own, template, cloud.replicas, recreate=False),
+        objects.service(metadata, own, names.PORTS["cloud"]),
+    ]
+
+
+def keep_off_edges(spec: Obj) -> None:
+    """Edge nodes come and go; what others depend on stays off them."""
+    term = {"matchExpressions": [{"key": names.EDGE_ROLE, "operator": "DoesNotExist"}]}
+    required = {"nodeSelectorTerms": [term]}
+    spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def _part(site: Site, cloud: Cloud) -> Part:
+    config = CloudConfig(
+        namespace=site.namespace,
+        resource=site.name,
+        line=site.line,
+        sam=_source(cloud.sam),
+        labeller=_source(cloud.labeller),
+        fusion=Fusion(**cloud.fusion.model_dump()),
+    )
+    return Part(
+        role="cloud",
+        image=site.platform.images["cloud"],
+        config=config,
+        principal=Principal(site.namespace, site.name, "-", "cloud"),
+        resources=sized(_NEEDS, cloud.resources),
+        port=names.PORTS["cloud"],
+        keys={OPERATOR_KEY_FILE: site.platform.operator_key.hex().encode()},
+    )
+
+
+def _source(model: Model | None) -> ModelSource | None:
+    return None if model is None else ModelSource(uri=model.uri, digest=model.digest)

@@ -1,0 +1,44 @@
+"""What may change without a restart: the numbers of the rules and the deadline.
+
+They travel to the router through the hub. Its config holds them as well, for a start without the hub, but they stay
+out of the template's hash. Which miners there are, and whether each takes a threshold or a budget, is not live.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from umiak_operators.api.joint_inference import JointInference
+from umiak_workers.contract.config import MinerRule, RouterConfig
+from umiak_workers.contract.messages import LiveRule, LiveSettings
+
+
+def rules(spec: JointInference) -> tuple[MinerRule, ...]:
+    """The chain as the router reads it."""
+    miners = spec.hard_examples.miners
+    return tuple(MinerRule(miner=rule.miner, threshold=rule.threshold, budget=rule.budget) for rule in miners)
+
+
+def settings(spec: JointInference, generation: int) -> LiveSettings:
+    """What the hub passes on; the generation is the version."""
+    miners = spec.hard_examples.miners
+    only = miners[0] if len(miners) == 1 else None
+    return LiveSettings(
+        settings_version=generation,
+        threshold=only.threshold if only else None,
+        budget=only.budget if only else None,
+        rules=tuple(LiveRule(miner=rule.miner, threshold=rule.threshold, budget=rule.budget) for rule in miners),
+        deadline_milliseconds=spec.deadline_milliseconds,
+    )
+
+
+def settled(config: RouterConfig) -> Mapping[str, Any]:
+    """The config without what is live."""
+    found = config.model_dump(mode="json", exclude={"deadline_milliseconds"})
+    found["rules"] = [[rule.miner, _kind(rule)] for rule in config.rules]
+    return found
+
+
+def _kind(rule: MinerRule) -> str:
+    if rule.threshold is not None:
+        return "threshold"
+    return "budget" if rule.budget is not None else "plain"

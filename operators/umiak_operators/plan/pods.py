@@ -1,0 +1,128 @@
+"""A pod of workers: each container sees its own config, token and keys; endpoint map and state volume are shared.
+
+The config's content is inside the template's hash, so that a changed config replaces the pod; endpoints, tokens, keys
+and what changes live are not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from umiak_operators.api.quantity import Amounts, Resources
+from umiak_operators.plan import names
+from umiak_operators.plan.objects import (
+    Obj,
+    container,
+    mount,
+    pod_spec,
+    readiness,
+    secret_volume,
+    template,
+)
+from umiak_workers.contract.config import CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config
+from umiak_workers.contract.identity import Principal, token
+
+STATE = "state"
+"""Name of the state volume in every pod that has one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One container: what it runs, reads and may use."""
+
+    role: str
+    image: str
+    config: Config
+    principal: Principal
+    resources: Resources
+    state: bool = True
+    """Whether it gets `--state`."""
+    probed: bool = True
+    """Whether it listens, so can be asked for readiness."""
+    port: int | None = None
+    """The port that others reach it at; None: loopback only, or no listener."""
+    keys: Mapping[str, bytes] = field(default_factory=dict)
+    """Key files by file name."""
+    settled: Mapping[str, Any] | None = None
+    """What of the config a running container cannot take over live; None: all of it."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A group of parts around one Secret."""
+
+    secret_name: str
+    labels: Mapping[str, str]
+    parts: tuple[Part, ...]
+    endpoints: Mapping[str, str]
+    state_volume: Obj | None
+    """The volume's source, for example `{"emptyDir": {}}`."""
+    grace: int = 10
+
+    def digest(self) -> str:
+        """Hash of what the parts read once at start."""
+        return names.short_hash({part.role: _settled(part) for part in self.parts})
+
+    def template(self) -> Obj:
+        """The pod template; callers add where it may run."""
+        volumes = [secret_volume(_config_volume(part), self.secret_name, _items(part)) for part in self.parts]
+        if self.state_volume is not None:
+            volumes.append({"name": STATE, **self.state_volume})
+        containers = [_container(part) for part in self.parts]
+        return template(self.labels, self.digest(), pod_spec(containers, volumes, self.grace))
+
+    def files(self, operator_key: bytes) -> dict[str, bytes]:
+        """Content of the pod's Secret."""
+        found = {ENDPOINTS_FILE: _json(dict(self.endpoints))}
+        for part in self.parts:
+            found[f"{part.role}.json"] = _json(part.config.model_dump(mode="json"))
+            found[f"{part.role}.{TOKEN_FILE}"] = token(operator_key, part.principal).encode()
+            found.update(part.keys)
+        return found
+
+
+def sized(default: Resources, wanted: Resources) -> Resources:
+    """`wanted` where it says something, else `default`."""
+    return Resources(
+        requests=_amounts(default.requests, wanted.requests), limits=_amounts(default.limits, wanted.limits)
+    )
+
+
+def needs(cpu: str, memory: str, most_memory: str) -> Resources:
+    """Requests of both, a limit of memory alone: a throttled server is slow, one without memory is gone."""
+    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(memory=most_memory))
+
+
+def _amounts(default: Amounts, wanted: Amounts) -> Amounts:
+    return Amounts(cpu=wanted.cpu or default.cpu, memory=wanted.memory or default.memory)
+
+
+def _settled(part: Part) -> Mapping[str, Any]:
+    return part.config.model_dump(mode="json") if part.settled is None else part.settled
+
+
+def _config_volume(part: Part) -> str:
+    return f"config-{part.role}"
+
+
+def _items(part: Part) -> dict[str, str]:
+    own = {f"{part.role}.json": CONFIG_FILE, f"{part.role}.{TOKEN_FILE}": TOKEN_FILE, ENDPOINTS_FILE: ENDPOINTS_FILE}
+    return {**own, **{name: name for name in part.keys}}
+
+
+def _container(part: Part) -> Obj:
+    mounts = [mount(_config_volume(part), names.CONFIG_FOLDER, read_only=True)]
+    if part.state:
+        mounts.append(mount(STATE, names.STATE_FOLDER))
+    resources = part.resources.model_dump(mode="json", exclude_none=True)
+    found = container(part.role, part.image, names.command(part.role, part.state), resources, mounts)
+    if part.port is not None:
+        found["ports"] = [{"name": "http", "containerPort": part.port, "protocol": "TCP"}]
+    if part.probed:
+        found["readinessProbe"] = readiness()
+    return found
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
