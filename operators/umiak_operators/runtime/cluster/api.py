@@ -102,6 +102,16 @@ class Api:
         known = {"kind": kind, "apiVersion": KINDS[kind].api_version}
         return [{**known, **item} for item in answer["items"]]
 
+    async def served(self, api_version: str) -> set[str]:
+        """Plural names of the kinds that the server serves in a group's version; empty if it does not know it."""
+        try:
+            answer = await self._send("GET", f"/apis/{api_version}", {}, {}, None)
+        except ApiError as error:
+            if error.status == 404:
+                return set()
+            raise
+        return {item["name"] for item in answer["resources"]}
+
     async def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply under our field manager; returns the live object."""
         meta = body["metadata"]
