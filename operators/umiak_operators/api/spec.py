@@ -52,7 +52,7 @@ def parse_spec(kind: type[S], resource: Resource) -> S:
 
 def _first(kind: type[Spec], error: ValidationError) -> InvalidSpec:
     item = error.errors()[0]
-    path = ".".join(("spec", *(str(part) for part in item["loc"])))
+    path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
     return InvalidSpec(path, _advice(kind, item["type"], item["msg"], item["loc"], item.get("input")))
 
 

@@ -93,7 +93,7 @@ def edge_pod(site: Site, node: Node, name: str, own: Mapping[str, str]) -> Pod:
     """Model server, router and agent around one state volume."""
     known = addresses.of_edge(site.platform, site.namespace, site.name, site.spec.cloud is not None)
     parts = (_edge(site, node), _router(site, node), _agent(site, node))
-    return Pod(name, own, parts, known, _state(site, name))
+    return Pod(name, own, parts, known, _state(site, node, name))
 
 
 def _principal(site: Site, node: Node, role: str) -> Principal:
@@ -138,10 +138,10 @@ def _agent(site: Site, node: Node) -> Part:
     return Part("agent", image, config, principal, _AGENT_NEEDS, probed=False)
 
 
-def _state(site: Site, name: str) -> Obj:
+def _state(site: Site, node: Node, name: str) -> Obj:
     if site.platform.state_volume == "persistentVolumeClaim":
         return {"persistentVolumeClaim": {"claimName": name}}
-    path = f"{site.platform.host_path_root}/{site.namespace}/{site.name}"
+    path = f"{site.platform.host_path_root}/{site.namespace}/{site.name}/{node.name}"
     return {"hostPath": {"path": path, "type": "DirectoryOrCreate"}}
 
 

@@ -1,0 +1,75 @@
+"""What an installation holds beside the operator: hub and signer, in the same shape as everything else.
+
+A local world starts them as processes and a chart installs them as pods from this one source. The broker is not ours
+to build: it is known by its address, and by the principals that our Secrets hold tokens for.
+"""
+
+from typing import Final
+
+from umiak_operators.plan import addresses, names, objects
+from umiak_operators.plan.cloud import keep_off_edges
+from umiak_operators.plan.model import Platform
+from umiak_operators.plan.objects import Obj
+from umiak_operators.plan.pods import Part, Pod, needs
+from umiak_workers.contract.config import OPERATOR_KEY_FILE, SIGNING_KEY_FILE, HubConfig, SignerConfig
+from umiak_workers.contract.identity import Principal
+
+NAMESPACE: Final = "umiak-system"
+HUB_SIZE: Final = "20Gi"
+"""Room for blobs, samples and the database."""
+_HUB_NEEDS: Final = needs("100m", "256Mi", "1Gi")
+_SIGNER_NEEDS: Final = needs("10m", "64Mi", "256Mi")
+_INSTALLATION: Final = {"app.kubernetes.io/instance": "umiak"}
+
+
+def platform_objects(platform: Platform, signing_key: bytes, namespace: str = NAMESPACE) -> tuple[Obj, ...]:
+    """Secrets, Deployments, Service and claim of hub and signer. `signing_key`: Ed25519 private key, PEM (PKCS#8)."""
+    return (*_hub(platform, namespace), *_signer(platform, signing_key, namespace))
+
+
+def _hub(platform: Platform, namespace: str) -> list[Obj]:
+    own = objects.labels(_INSTALLATION, "hub")
+    metadata = objects.meta(names.HUB, namespace, own)
+    part = Part(
+        role="hub",
+        image=platform.images["hub"],
+        config=HubConfig(trusted_keys=platform.trusted_keys),
+        principal=Principal("-", "-", "-", "hub"),
+        resources=_HUB_NEEDS,
+        port=names.PORTS["hub"],
+        keys={OPERATOR_KEY_FILE: platform.operator_key.hex().encode()},
+    )
+    state = {"persistentVolumeClaim": {"claimName": names.HUB}}
+    pod = Pod(names.HUB, own, (part,), addresses.of_hub(platform), state)
+    return [
+        objects.secret(metadata, pod.files(platform.operator_key)),
+        objects.claim(metadata, HUB_SIZE, platform.storage_class),
+        objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
+        objects.service(metadata, own, names.PORTS["hub"]),
+    ]
+
+
+def _signer(platform: Platform, signing_key: bytes, namespace: str) -> list[Obj]:
+    own = objects.labels(_INSTALLATION, "signer")
+    metadata = objects.meta(names.SIGNER, namespace, own)
+    part = Part(
+        role="signer",
+        image=platform.images["signer"],
+        config=SignerConfig(),
+        principal=Principal("-", "-", "-", "signer"),
+        resources=_SIGNER_NEEDS,
+        state=False,
+        probed=False,
+        keys={SIGNING_KEY_FILE: signing_key},
+    )
+    pod = Pod(names.SIGNER, own, (part,), addresses.of_signer(platform), None)
+    return [
+        objects.secret(metadata, pod.files(platform.operator_key)),
+        objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
+    ]
+
+
+def _template(pod: Pod) -> Obj:
+    template = pod.template()
+    keep_off_edges(template["spec"])
+    return template
