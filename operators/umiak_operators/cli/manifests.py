@@ -19,6 +19,7 @@ from umiak_operators.api.spec import InvalidSpec
 from umiak_workers.contract.errors import UmiakError
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_PART: Final = re.compile(r"[^.\[\]]+")
 _PARSERS: Final = {
     "JointInference": joint_inference.parse,
     "LifelongLearning": lifelong_learning.parse,
@@ -40,7 +41,7 @@ class Document:
 
     def where(self, path: str) -> str:
         """`file:line` of a dotted path, or of the deepest part of it that is written."""
-        return f"{self.file}:{_line(self.node, re.findall(r'[^.\[\]]+', path))}"
+        return f"{self.file}:{_line(self.node, _PART.findall(path))}"
 
 
 @dataclass(frozen=True)
