@@ -145,13 +145,13 @@ class Reconciler:
         try:
             plan = self._decide(resource, seen, self._clock.now())
         except InvalidSpec as error:
-            await self._runtime.report(resource, self._not_ready(resource, "InvalidSpec", error))
+            await self._runtime.report(resource, self._refused(resource, "InvalidSpec", error))
             return resync
         plan = self._held_back(resource, plan)
         try:
             await self._runtime.apply(resource, plan)
         except ChildRefused as error:
-            await self._runtime.report(resource, self._not_ready(resource, "ChildRefused", error))
+            await self._runtime.report(resource, self._refused(resource, "ChildRefused", error))
             raise
         return resync if plan.again_at is None else min(resync, plan.again_at)
 
@@ -166,12 +166,13 @@ class Reconciler:
         self._written[resource.key] = now
         return plan
 
-    def _not_ready(self, resource: Resource, reason: str, error: Exception) -> Mapping[str, Any]:
-        """The last status with Ready=False for this generation; nothing else in it is touched."""
+    def _refused(self, resource: Resource, reason: str, error: Exception) -> Mapping[str, Any]:
+        """The last status with the verdict False for this generation; nothing else in it is touched."""
+        kind = "Succeeded" if resource.key.kind == "ModelPatch" else "Ready"
         known, now = resource.status.get("conditions") or (), self._clock.now()
-        ready = set_condition(known, Condition("Ready", "False", reason, str(error)), resource.generation, now)
-        others = [item for item in known if item.get("type") != "Ready"]
-        return {**resource.status, "observedGeneration": resource.generation, "conditions": [ready, *others]}
+        verdict = set_condition(known, Condition(kind, "False", reason, str(error)), resource.generation, now)
+        others = [item for item in known if item.get("type") != kind]
+        return {**resource.status, "observedGeneration": resource.generation, "conditions": [verdict, *others]}
 
     def _retry(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1

@@ -216,3 +216,7 @@ def _log_to_stderr(verbose: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, stream=sys.stderr)
+
+
+if __name__ == "__main__":
+    typer.run(operator)

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""A real, small Kubernetes control plane in a temporary folder: etcd, API server, controllers, scheduler, kwok.
+
+    tools/kube/control_plane.py FOLDER       runs until Ctrl-C and says which kubeconfig to use
+
+Used by tests/apiserver, and by hand. It is real where the operator meets it (schema, CEL, admission, RBAC, apply,
+garbage collection); only kubelets are simulated: kwok brings pods to Ready and Jobs to their end.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+OPERATOR = "umiak-operator"
+_PATIENCE = 60.0
+_GRACE = 3.0
+"""seconds between SIGTERM and SIGKILL"""
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "users": [OPERATOR]}, {"level": "None"}],
+}
+
+
+class Broken(Exception):
+    """A part of the control plane did not come up; the text ends with the last lines of its log."""
+
+
+@dataclass
+class ControlPlane:
+    """One control plane under `folder`, from the binaries in `assets`. Not started before `start`."""
+
+    assets: Path
+    folder: Path
+    tokens: Mapping[str, str] = field(
+        default_factory=lambda: {"admin": secrets.token_hex(16), OPERATOR: secrets.token_hex(16)}
+    )
+    url: str = ""
+    _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start etcd and the API server, and return once it is ready; raises Broken."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_files()
+        client, peer, secure = free_ports(3)
+        etcd = f"http://127.0.0.1:{client}"
+        self._run("etcd", [
+            f"--data-dir={self.folder}/etcd", "--unsafe-no-fsync", f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}", f"--initial-cluster=default=http://127.0.0.1:{peer}",
+        ])  # fmt: skip
+        self.url = f"https://127.0.0.1:{secure}"
+        self._run("kube-apiserver", [
+            f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={secure}",
+            f"--cert-dir={self.folder}/pki", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            f"--service-account-key-file={self.folder}/sa.pub",
+            f"--service-account-signing-key-file={self.folder}/sa.key",
+            "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none", "--profiling=false",
+            f"--audit-policy-file={self.folder}/audit-policy.json", f"--audit-log-path={self.audit_log}",
+            "--audit-log-mode=blocking",
+        ])  # fmt: skip
+        self._wait_ready()
+        for user in self.tokens:
+            self._write_kubeconfig(user)
+
+    def start_controllers(self) -> None:
+        """Start controllers, scheduler and kwok. Custom resources defined before this are garbage collected at once."""
+        kubeconfig, (manager, scheduler, kwok) = self.kubeconfig("admin"), free_ports(3)
+        quick = ["--leader-elect=false", "--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false"]
+        self._run("kube-controller-manager", [
+            f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={manager}", *quick,
+            "--use-service-account-credentials=false", f"--service-account-private-key-file={self.folder}/sa.key",
+            f"--root-ca-file={self.folder}/pki/apiserver.crt",
+        ])  # fmt: skip
+        self._run("kube-scheduler", [
+            f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={scheduler}", *quick,
+        ])  # fmt: skip
+        self._run("kwok", [
+            f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{kwok}",
+        ])  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop all, clients before the server they talk to; whoever needs longer than 3 s is killed."""
+        servers = [item for item in self._running if item[0] in ("kube-apiserver", "etcd")]
+        clients = [item for item in self._running if item not in servers]
+        for group in (clients, servers[1:], servers[:1]):
+            end([process for _, process in group])
+        self._running.clear()
+
+    @property
+    def audit_log(self) -> Path:
+        """Every request of the operator's user, one JSON event per line, written before the response is."""
+        return self.folder / "audit.log"
+
+    def kubeconfig(self, user: str) -> Path:
+        """The kubeconfig of a user in `tokens`."""
+        return self.folder / f"{user}.kubeconfig"
+
+    def _run(self, name: str, arguments: list[str]) -> None:
+        log = (self.folder / f"{name}.log").open("wb")
+        with log:
+            command = tied([str(self.assets / name), *arguments])
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        self._running.append((name, process))
+
+    def _write_files(self) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        groups = {"admin": '"system:masters"'}
+        rows = [f"{token},{user},{user},{groups.get(user, '')}" for user, token in self.tokens.items()]
+        files = {"sa.key": private, "sa.pub": public, "tokens.csv": "\n".join(rows).encode() + b"\n"}
+        files["audit-policy.json"] = json.dumps(_AUDIT).encode()
+        for name, data in files.items():
+            (self.folder / name).touch(mode=0o600)
+            (self.folder / name).write_bytes(data)
+
+    def _write_kubeconfig(self, user: str) -> None:
+        cluster = {"server": self.url, "certificate-authority": f"{self.folder}/pki/apiserver.crt"}
+        text = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "umiak", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": self.tokens[user]}}],
+            "contexts": [{"name": user, "context": {"cluster": "umiak", "user": user}}],
+            "current-context": user,
+        }
+        file = self.kubeconfig(user)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(text, indent=1))
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self._ready():
+            for name, process in self._running:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    tail = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
+                    self.stop()
+                    raise Broken(f"{name} did not come up:\n" + "\n".join(tail))
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        certificate = self.folder / "pki" / "apiserver.crt"
+        if not certificate.exists():
+            return False
+        request = urllib.request.Request(
+            f"{self.url}/readyz", headers={"Authorization": f"Bearer {self.tokens['admin']}"}
+        )
+        try:
+            context = ssl.create_default_context(cafile=str(certificate))
+            with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that are free now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [item.getsockname()[1] for item in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """SIGTERM to all, SIGKILL after 3 s to those that are still there; reaps them."""
+    waiting = list(processes)
+    for process in waiting:
+        process.terminate()
+    deadline = time.monotonic() + _GRACE
+    for process in waiting:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def tied(command: list[str]) -> list[str]:
+    """The command, ended by the kernel when its parent is: no process outlives a test run that was killed."""
+    wrapper = shutil.which("setpriv")
+    return [wrapper, "--pdeathsig", "KILL", *command] if wrapper else command
+
+
+def main() -> int:
+    """Run one by hand until Ctrl-C."""
+    import provision
+
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="umiak-kube-")).resolve()
+    plane = ControlPlane(provision.provision(), folder)
+    try:
+        plane.start()
+        crds = str(Path(__file__).resolve().parents[2] / "crds")
+        environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig("admin"))}
+        subprocess.run([str(plane.assets / "kubectl"), "apply", "-f", crds], env=environment, check=True)
+        plane.start_controllers()
+        print(f"ready: export KUBECONFIG={plane.kubeconfig('admin')}  (Ctrl-C ends it)", flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        plane.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
