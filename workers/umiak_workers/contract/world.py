@@ -1,10 +1,18 @@
 """`status.json` of a running local world: `umiak up` writes it, `umiak infer` and the demo read it."""
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from umiak_workers.contract.wire import Message
 
 STATUS_FILE = "status.json"
+
+
+def last_world(environment: Mapping[str, str], home: PurePath) -> PurePath:
+    """The file that names the state folder of the world that was started last (`$XDG_STATE_HOME/umiak/last-world`)."""
+    base = environment.get("XDG_STATE_HOME")
+    return (PurePath(base) if base else home / ".local" / "state") / "umiak" / "last-world"
 
 
 class ContainerStatus(Message):

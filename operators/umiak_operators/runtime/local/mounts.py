@@ -73,7 +73,7 @@ class Rooms:
         """The URL of the container's own listener; None for one that only dials out."""
         if not container.probed:
             return None
-        return self._ports.url(pod.id, container.role, "mqtt" if container.role == "broker" else "http")
+        return self._outside.get(f"umiak://{container.role}") or self._ports.url(pod.id, container.role)
 
     def cloud_url(self, namespace: str, resource: str) -> str:
         """Where the cloud worker of a JointInference listens."""

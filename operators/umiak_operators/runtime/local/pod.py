@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from umiak_operators.api.resource import Key
 from umiak_operators.plan.model import Readiness
 from umiak_operators.runtime.local.backoff import Backoff
 from umiak_operators.runtime.local.container import Container, ContainerState, Surroundings

@@ -13,7 +13,7 @@ from umiak_operators.runtime.local.nodes import simulated
 from umiak_operators.runtime.local.pods import Pods
 from umiak_operators.runtime.local.store import Store
 from umiak_operators.runtime.local.template import own_annotations, pod_id, pod_spec, secret_data
-from umiak_workers.contract.fleet import Owner
+from umiak_workers.contract.fleet import FleetView, Owner
 
 _PODS = ("Deployment", "Job")
 
@@ -42,6 +42,8 @@ class LocalRuntime:
         self._kept: dict[Key, tuple[Mapping[str, Any], ...]] = {}
         self._secrets: dict[tuple[str, str], Mapping[str, bytes]] = {}
         self._holders: dict[tuple[str, str], Key] = {}
+        self.views: dict[Key, FleetView] = {}
+        """The hub's newest view of each resource."""
         self._uids: dict[Key, str] = {resource.key: resource.uid for resource in store.all()}
 
     @property
@@ -82,6 +84,8 @@ class LocalRuntime:
         self._uids[key] = resource.uid
         others = (other for other in self._store.all() if other.key.namespace == key.namespace and other.key != key)
         view = await self._fleet.view(Owner(kind=key.kind, namespace=key.namespace, name=key.name, uid=resource.uid))
+        if view is not None:
+            self.views[key] = view
         labels = {names.HOST_PATH_ALLOWED: "allowed"}
         return resource, Observed(self._platform, self._children(resource), tuple(others), self.nodes, labels, view)
 
@@ -110,6 +114,7 @@ class LocalRuntime:
         """See Runtime.forget; here it is garbage collection too."""
         self._keep_secrets(key, ())
         self._kept.pop(key, None)
+        self.views.pop(key, None)
         await self._pods.converge(key, (), self._secrets)
         self._put_resources(key, ())
         if (uid := self._uids.pop(key, None)) is not None:

@@ -1,0 +1,130 @@
+"""`umiak up` while it runs: plans meet the local runtime, files are watched, the picture is kept current."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+from watchfiles import awatch
+
+from umiak_operators.api.resource import Key
+from umiak_operators.cli.manifests import resources
+from umiak_operators.cli.up_table import short
+from umiak_operators.plan.desired import desired
+from umiak_operators.reconcile import Pace, Reconciler
+from umiak_operators.runtime.clock import SystemClock
+from umiak_operators.runtime.fleet import Doorbells
+from umiak_operators.runtime.local.files import write_private
+from umiak_operators.runtime.local.world import LocalWorld, Options
+from umiak_workers.contract.errors import UmiakError
+from umiak_workers.contract.world import STATUS_FILE, World
+
+_PACE = Pace(resync_seconds=30, longest_backoff=5, figures_seconds=1)
+_AT_MOST_EVERY = 0.2
+_AT_LEAST_EVERY = 2.0
+_SETTLE_MILLISECONDS = 200
+
+Show = Callable[[World, Mapping[str, str]], None]
+"""The picture, and what the edges of each resource (`Kind/namespace/name`) run."""
+
+
+class Drive:
+    """One run of `umiak up`."""
+
+    def __init__(self, files: Sequence[Path], options: Options, say: Callable[[str], None], show: Show) -> None:
+        """`say` gets lines for a person, `show` every new picture."""
+        self._files = tuple(files)
+        self._options = options
+        self._say = say
+        self._show = show
+        self._dirty = asyncio.Event()
+        self._reconciler: Reconciler | None = None
+        self.stop = asyncio.Event()
+        """Set it, and everything ends."""
+
+    async def run(self) -> None:
+        """Until `stop` is set. Raises UmiakError when the files or the state folder cannot be used."""
+        bodies = resources(self._files)
+        async with LocalWorld(self._options, self._ring, self._dirty.set) as world:
+            self._reconciler = Reconciler(world.runtime, desired, SystemClock(), random.Random(), _PACE)
+            world.runtime.set_files(bodies)
+            world.runtime.ring_all()
+            jobs = (self._reconciler.run(), self._follow(world), self._watch(world), self._keep_status(world))
+            tasks = [asyncio.create_task(job) for job in (*jobs, self.stop.wait())]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _end(tasks)
+
+    def _ring(self, key: Key) -> None:
+        if self._reconciler is not None:
+            self._reconciler.ring(key)
+
+    async def _follow(self, world: LocalWorld) -> None:
+        returned = asyncio.Event()
+
+        def back() -> None:
+            world.runtime.ring_all()
+            returned.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(world.fleet.follow(Doorbells(world.runtime.ring_uid, back)))
+            while True:
+                await returned.wait()
+                returned.clear()
+                await world.runtime.drop_strangers()
+
+    async def _watch(self, world: LocalWorld) -> None:
+        async for _ in _changes(self._files):
+            try:
+                changed = world.runtime.set_files(resources(self._files))
+            except UmiakError as error:
+                self._say(f"the files changed, but {error}; going on with what was")
+                continue
+            if changed:
+                self._say(f"the files changed: {changed} resource{'s' if changed > 1 else ''} to look at")
+
+    async def _keep_status(self, world: LocalWorld) -> None:
+        while True:
+            self._dirty.clear()
+            picture = world.status(time.time())
+            write_private(self._options.state / STATUS_FILE, picture.model_dump_json(indent=1).encode())
+            self._show(picture, _models(world))
+            await asyncio.sleep(_AT_MOST_EVERY)
+            await _wait(self._dirty, _AT_LEAST_EVERY - _AT_MOST_EVERY)
+
+
+def _models(world: LocalWorld) -> dict[str, str]:
+    """Resource -> digests that its edges say they run."""
+    views = world.runtime.views.items()
+    return {str(key): short([edge.agent.active for edge in view.edges if edge.agent]) for key, view in views}
+
+
+async def _changes(files: Sequence[Path]) -> AsyncIterator[None]:
+    """One item whenever something about these files or folders changed."""
+    wanted = {file.resolve() for file in files}
+    folders = {file if file.is_dir() else file.parent for file in wanted}
+
+    def ours(_: object, path: str) -> bool:
+        return Path(path) in wanted or Path(path).parent in wanted
+
+    async for _ in awatch(*folders, watch_filter=ours, debounce=_SETTLE_MILLISECONDS, recursive=False):
+        yield
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def _end(tasks: Sequence[asyncio.Task[object]]) -> None:
+    """Cancel all; raise what one of them failed with."""
+    failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in failed:
+        task.result()
