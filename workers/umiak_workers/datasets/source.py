@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.folder import open_folder
 from umiak_workers.datasets.sample import Dataset
-from umiak_workers.datasets.yard import LIGHTS, WEATHERS, Yard
+from umiak_workers.datasets.yard import LIGHTS, SHOT, WEATHERS, Yard
 
-FORMS = "yard:LIGHT?seed=N&frames=N&weather=W, file:///DIR or a path"
+FORMS = "yard:LIGHT?seed=N&frames=N&weather=W&shot=N, file:///DIR or a path"
 
 
 def open_dataset(uri: str) -> Dataset:
@@ -28,9 +28,9 @@ def open_dataset(uri: str) -> Dataset:
 
 def _yard(uri: str, light: str, query: str) -> Yard:
     values = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(values) - {"seed", "frames", "weather"})
+    unknown = sorted(set(values) - {"seed", "frames", "weather", "shot"})
     if unknown:
-        raise ConfigError(f"{uri}: unknown {', '.join(unknown)}; a yard has seed, frames and weather")
+        raise ConfigError(f"{uri}: unknown {', '.join(unknown)}; a yard has seed, frames, weather and shot")
     weather = values.get("weather", "clear")
     _member(uri, "light", light, LIGHTS)
     _member(uri, "weather", weather, WEATHERS)
@@ -39,6 +39,7 @@ def _yard(uri: str, light: str, query: str) -> Yard:
         weather=weather,
         seed=_number(uri, "seed", values.get("seed", "0"), 0),
         frames=_number(uri, "frames", values.get("frames", "240"), 1),
+        shot=_number(uri, "shot", values.get("shot", str(SHOT)), 1),
     )
 
 

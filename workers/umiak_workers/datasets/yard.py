@@ -6,6 +6,7 @@ because trained weights and reported figures depend on its pictures.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image as Pillow
@@ -34,26 +35,33 @@ WIDTH, HEIGHT = 320, 240
 
 @dataclass(frozen=True)
 class Yard:
-    """A stream of `frames` photos (HEIGHTxWIDTHx3) with labels; the scene changes every SHOT frames.
+    """A stream of `frames` photos (HEIGHTxWIDTHx3) with labels; the scene changes every `shot` frames.
 
-    `light` is one of LIGHTS, `weather` one of WEATHERS. Samples are named `yard-<light>-<weather>-<seed>-<index>`.
+    `light` is one of LIGHTS, `weather` one of WEATHERS; `shot=1` shows another yard in every frame, which is what
+    training wants. Samples are named `yard-<light>-<weather>-<seed>-<index>`.
     """
 
     light: str
     weather: str
     seed: int
     frames: int
+    shot: int = SHOT
 
     def __len__(self) -> int:
         return self.frames
 
     def __getitem__(self, index: int, /) -> Sample:
-        shot, step = divmod(checked(index, self.frames), SHOT)
-        scene = lay_out(np.random.default_rng((self.seed, shot)), WIDTH, HEIGHT)
+        shot, step = divmod(checked(index, self.frames), self.shot)
+        scene = _scene(self.seed, shot)
         kind = LIGHTS.index(self.light) * len(WEATHERS) + WEATHERS.index(self.weather)
         made = mood(self.light, self.weather, np.random.default_rng((self.seed, shot, kind)))
         image, label = _render(scene, made, step, shot, np.random.default_rng((self.seed, shot, kind, step)))
         return Sample(image, label, f"yard-{self.light}-{self.weather}-{self.seed}-{index:05d}")
+
+
+@lru_cache(maxsize=8)
+def _scene(seed: int, shot: int) -> Scene:
+    return lay_out(np.random.default_rng((seed, shot)), WIDTH, HEIGHT)
 
 
 def _render(

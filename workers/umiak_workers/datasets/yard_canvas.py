@@ -6,6 +6,7 @@ share one integer picture, so that whatever hides a thing hides its label and it
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +36,15 @@ class Camera:
     focal: float
     horizon: float
 
+    @cached_property
+    def turn(self) -> tuple[float, float]:
+        """Cosine and sine of the yaw."""
+        return math.cos(self.yaw), math.sin(self.yaw)
+
     def project(self, point: Point) -> Pixel:
         """Where a point (right, up, ahead; metres) is seen."""
         right, up, ahead = point
-        cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
+        cosine, sine = self.turn
         dx, dz = right - self.x, ahead - self.z
         depth = dx * sine + dz * cosine
         scale = self.focal / max(depth, 1e-3)
@@ -70,9 +76,14 @@ class Frame:
     z: float
     yaw: float = 0.0
 
+    @cached_property
+    def turn(self) -> tuple[float, float]:
+        """Cosine and sine of the yaw."""
+        return math.cos(self.yaw), math.sin(self.yaw)
+
     def at(self, right: float, up: float, ahead: float) -> Point:
         """A local point in the yard's metres."""
-        cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
+        cosine, sine = self.turn
         return (self.x + right * cosine + ahead * sine, up, self.z - right * sine + ahead * cosine)
 
 

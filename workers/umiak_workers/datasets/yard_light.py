@@ -56,11 +56,11 @@ def _day(rng: np.random.Generator) -> Mood:
 
 
 def _dusk(rng: np.random.Generator) -> Mood:
-    gain = float(rng.uniform(0.2, 0.3))
+    gain = float(rng.uniform(0.34, 0.5))
     glow = float(rng.uniform(0.5, 1.0))
-    sky = Sky((24, 34, 68), (96 + 84 * glow, 72 + 30 * glow, 88), float(rng.uniform(0.3, 0.6)), (54, 50, 74))
+    sky = Sky((40, 54, 100), (120 + 96 * glow, 92 + 42 * glow, 104), float(rng.uniform(0.3, 0.6)), (82, 76, 108))
     ambient = (gain * 0.74, gain * 0.9, gain * 1.42)
-    return Mood(sky, _sun(rng, 0.22), ambient, True, 1.15, 0.85, 8.0, 0.9, 120.0, (50, 54, 84), False)
+    return Mood(sky, _sun(rng, 0.22), ambient, True, 1.15, 0.85, 8.0, 0.9, 120.0, (70, 74, 108), False)
 
 
 def _night(rng: np.random.Generator) -> Mood:

@@ -1,7 +1,7 @@
 """Where things stand: one seeded layout per shot, seen by a camera that drifts slowly through it.
 
-A shot lasts `SHOT` frames; neighbouring frames of a shot look alike, frames of different shots do not. That is what
-makes a block bootstrap over frames honest.
+A shot lasts `SHOT` frames unless a stream says otherwise; neighbouring frames of a shot look alike, frames of different
+shots do not. That is what makes a block bootstrap over frames honest.
 """
 
 import itertools

@@ -1,0 +1,168 @@
+"""How a model is made from data: one recipe in, one artefact out. The built-in models are recipes kept here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from umiak_workers.adapters.artefacts import write_artefact
+from umiak_workers.contract.artefact import Architecture, Card, DataSource, InputSpec, OutputSpec
+from umiak_workers.core.metrics import Counts, class_iou, mean_iou
+from umiak_workers.datasets.sample import Joined
+from umiak_workers.datasets.source import open_dataset
+from umiak_workers.datasets.yard import CLASSES, PALETTE, VOID
+from umiak_workers.models.batches import Photometric
+from umiak_workers.models.build import LAYER_SETS, build, state_tensors
+from umiak_workers.models.export import export_graph
+from umiak_workers.models.train import FitConfig, FitReport, Progress, fit
+from umiak_workers.predictors.onnx import OnnxGraph, record_golden
+from umiak_workers.predictors.onnx_graph import spare_tensors, strip
+from umiak_workers.predictors.scoring import total_counts
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a model: data, classes, architecture, training, and what its card says."""
+
+    name: str
+    data: tuple[str, ...]
+    validation: tuple[str, ...]
+    classes: tuple[str, ...]
+    void: int
+    palette: tuple[tuple[int, int, int], ...]
+    architecture: Architecture
+    fit: FitConfig
+    sources: tuple[DataSource, ...]
+    licence: str
+    base_data: str | None
+    made_by: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What making it gave: the artefact's digest, how training went, and mIoU and IoU per class per validation set."""
+
+    digest: str
+    report: FitReport
+    parameters: int
+    scores: dict[str, Counts]
+
+
+def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Made:
+    """Train, export, score as delivered (ONNX, at the photo's resolution) and write the artefact folder `out`."""
+    torch.manual_seed(recipe.fit.seed)
+    network = build(recipe.architecture.name, recipe.architecture.config)
+    report = fit(network, Joined(tuple(open_dataset(uri) for uri in recipe.data)), recipe.fit, progress)
+    weights = state_tensors(network)
+    exported = export_graph(network, recipe.fit.height, recipe.fit.width)
+    card = _card(recipe, spare_tensors(exported, weights))
+    graph = strip(exported, weights)
+    image = open_dataset(recipe.validation[0])[0].image
+    segmenter = OnnxGraph(card, graph, weights, threads=1)
+    scores = {uri: total_counts(segmenter, open_dataset(uri)) for uri in recipe.validation}
+    metrics = {f"miou[{uri}]": round(mean_iou(counts), 4) for uri, counts in scores.items()}
+    card = card.with_metrics(metrics, recipe.made_by)
+    digest = write_artefact(out, card, graph, weights, record_golden(card, graph, weights, image))
+    parameters = sum(tensor.numel() for tensor in network.parameters())
+    return Made(digest, report, parameters, scores)
+
+
+def iou_by_class(recipe: Recipe, counts: Counts) -> dict[str, float]:
+    """IoU of every class that the labels hold."""
+    pairs = zip(recipe.classes, class_iou(counts).tolist(), strict=True)
+    return {name: value for name, value in pairs if value == value}
+
+
+def _card(recipe: Recipe, training_only: tuple[str, ...]) -> Card:
+    return Card(
+        name=recipe.name,
+        classes=recipe.classes,
+        void=recipe.void,
+        palette=recipe.palette,
+        input=InputSpec(name="image", layout="NHWC", dtype="uint8", height=recipe.fit.height, width=recipe.fit.width),
+        outputs=OutputSpec(logits="logits", labels="labels"),
+        architecture=recipe.architecture,
+        data=recipe.sources,
+        licence=recipe.licence,
+        base_data=recipe.base_data,
+        training_only=training_only,
+        layer_sets=LAYER_SETS.get(recipe.architecture.name, {}),
+        made_by=recipe.made_by,
+    )
+
+
+def yard_edge() -> Recipe:
+    """The small model: day and clear weather only, so that dusk is news to it."""
+    data = ("yard:day?seed=101&frames=700&shot=1",)
+    return Recipe(
+        name="yard-edge",
+        data=data,
+        validation=("yard:day?seed=201&frames=200", "yard:dusk?seed=202&frames=200"),
+        classes=CLASSES,
+        void=VOID,
+        palette=PALETTE,
+        architecture=Architecture(
+            name="rfnet", config={"classes": len(CLASSES), "width": 16, "decoder": 32, "blocks": 1}
+        ),
+        fit=FitConfig(
+            height=192,
+            width=256,
+            classes=len(CLASSES),
+            epochs=16,
+            batch=8,
+            learning_rate=4e-3,
+            seed=1,
+            crop=(160, 208),
+            photometric=Photometric(brightness=0.45, contrast=0.35, colour=0.12, noise=6.0),
+        ),
+        sources=(_yard_source(data, ("day", "clear")),),
+        licence="Apache-2.0",
+        base_data="yard:day?seed=101&frames=300&shot=1",
+        made_by="umiak train builtin yard-edge",
+    )
+
+
+def yard_cloud() -> Recipe:
+    """The larger labeller: full resolution, every light and weather."""
+    data = (
+        "yard:day?seed=111&frames=400&shot=1",
+        "yard:dusk?seed=112&frames=450&shot=1",
+        "yard:day?seed=113&frames=120&shot=1&weather=rain",
+        "yard:day?seed=114&frames=120&shot=1&weather=fog",
+        "yard:dusk?seed=115&frames=80&shot=1&weather=rain",
+        "yard:dusk?seed=116&frames=80&shot=1&weather=fog",
+        "yard:night?seed=117&frames=100&shot=1",
+    )
+    return Recipe(
+        name="yard-cloud",
+        data=data,
+        validation=("yard:day?seed=201&frames=200", "yard:dusk?seed=202&frames=200"),
+        classes=CLASSES,
+        void=VOID,
+        palette=PALETTE,
+        architecture=Architecture(
+            name="rfnet", config={"classes": len(CLASSES), "width": 32, "decoder": 48, "blocks": 1}
+        ),
+        fit=FitConfig(
+            height=240,
+            width=320,
+            classes=len(CLASSES),
+            epochs=9,
+            batch=8,
+            learning_rate=4e-3,
+            seed=1,
+            crop=(192, 256),
+        ),
+        sources=(_yard_source(data, ("day", "dusk", "night", "clear", "rain", "fog")),),
+        licence="Apache-2.0",
+        base_data=None,
+        made_by="umiak train builtin yard-cloud",
+    )
+
+
+BUILTIN: dict[str, Callable[[], Recipe]] = {"yard-edge": yard_edge, "yard-cloud": yard_cloud}
+
+
+def _yard_source(data: tuple[str, ...], saw: tuple[str, ...]) -> DataSource:
+    return DataSource(name=f"procedural yard scenes: {', '.join(data)}", licence="Apache-2.0", saw=saw)

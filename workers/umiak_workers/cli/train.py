@@ -1,0 +1,141 @@
+"""`umiak train`: make a segmentation model from labelled photos, or make the built-in models again."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
+from umiak_workers.contract.artefact import Architecture, DataSource
+from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.wire import explain
+from umiak_workers.core.metrics import mean_iou, pixel_accuracy
+from umiak_workers.models.train import FitConfig, Progress
+
+app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
+console = Console()
+
+
+class Legend(BaseModel):
+    """A YAML file that says what the ids of a data set mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[str, ...]
+    void: int = 255
+    palette: tuple[tuple[int, int, int], ...] = ()
+    licence: str
+    source: str
+    saw: tuple[str, ...] = ()
+
+
+@app.command()
+def segmentation(
+    data: Annotated[list[str], typer.Option(help="Labelled photos: a folder or a yard: URI; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="The artefact folder to write; its name is the model's name.")],
+    legend: Annotated[Path, typer.Option(help="YAML with classes, void, palette, licence, source.")],
+    val: Annotated[list[str] | None, typer.Option(help="Labelled photos to report on; never trained on.")] = None,
+    height: Annotated[int, typer.Option(help="Height of the model's input in pixels.")] = 180,
+    width: Annotated[int, typer.Option(help="Width of the model's input in pixels.")] = 240,
+    channels: Annotated[int, typer.Option(help="Channels of the encoder's first stage.")] = 16,
+    decoder: Annotated[int, typer.Option(help="Channels of the decoder.")] = 32,
+    blocks: Annotated[int, typer.Option(help="Residual blocks per stage.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 40,
+    minutes: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs.")] = None,
+    batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
+    resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
+) -> None:
+    """Train an RFNet on labelled photos and write it as an artefact."""
+    facts = read_legend(legend)
+    recipe = Recipe(
+        name=out.name,
+        data=tuple(data),
+        validation=tuple(val or data),
+        classes=facts.classes,
+        void=facts.void,
+        palette=facts.palette,
+        architecture=Architecture(
+            name="rfnet",
+            config={"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks},
+        ),
+        fit=FitConfig(
+            height=height,
+            width=width,
+            classes=len(facts.classes),
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+            minutes=minutes,
+            crop=(height * 5 // 6, width * 5 // 6),
+            checkpoint=resume,
+        ),
+        sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
+        licence=facts.licence,
+        base_data=data[0],
+        made_by=f"umiak train segmentation --data {' --data '.join(data)} --seed {seed}",
+    )
+    show(recipe, run(recipe, out), out)
+
+
+@app.command()
+def builtin(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(sorted(BUILTIN))}.")],
+    out: Annotated[Path, typer.Option(help="The artefact folder to write.")],
+    minutes: Annotated[float | None, typer.Option(help="Stop early: train this long only.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
+) -> None:
+    """Make a model that comes with the package again, from nothing but its seed."""
+    if name not in BUILTIN:
+        raise ConfigError(f"no built-in model is called {name!r}; there are {', '.join(sorted(BUILTIN))}")
+    recipe = BUILTIN[name]()
+    made_by = recipe.made_by if minutes is None else f"{recipe.made_by} --minutes {minutes:g}"
+    recipe = replace(recipe, fit=replace(recipe.fit, minutes=minutes, checkpoint=resume), made_by=made_by)
+    show(recipe, run(recipe, out), out)
+
+
+def read_legend(path: Path) -> Legend:
+    """A legend file; raises ConfigError that names the field."""
+    try:
+        return Legend.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a readable legend ({error})") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error)}") from error
+
+
+def run(recipe: Recipe, out: Path) -> Made:
+    """Make it under a progress bar; raises ConfigError where the output folder is taken."""
+    if out.exists():
+        raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[facts]}"))
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task(recipe.name, total=1.0, facts="loading data")
+
+        def progress(now: Progress) -> None:
+            facts = f"step {now.step}  loss {now.loss:.3f}  {now.seconds:.0f} s, {now.seconds_left:.0f} s to go"
+            bar.update(task, completed=now.done, facts=facts)
+
+        return make(recipe, out, progress)
+
+
+def show(recipe: Recipe, made: Made, out: Path) -> None:
+    """Print what was made: size, digest and IoU per class on each validation set."""
+    steps = f"{made.report.steps} steps, {made.report.epochs:.1f} epochs, {made.report.seconds:.0f} s"
+    console.print(f"{out}: {made.digest}\n{made.parameters} parameters; {steps}; seed {recipe.fit.seed}")
+    table = Table("", *made.scores)
+    table.add_row("mIoU", *(f"{mean_iou(counts):.4f}" for counts in made.scores.values()))
+    table.add_row("pixel accuracy", *(f"{pixel_accuracy(counts):.4f}" for counts in made.scores.values()))
+    ious = [iou_by_class(recipe, counts) for counts in made.scores.values()]
+    for name in recipe.classes:
+        table.add_row(name, *(f"{found[name]:.4f}" if name in found else "-" for found in ious))
+    console.print(table)
