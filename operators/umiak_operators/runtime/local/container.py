@@ -110,7 +110,7 @@ class Container:
 
     async def _answers(self, address: str) -> bool:
         if not address.startswith("http"):
-            return await _accepts(address)
+            return await accepts(address)
         try:
             answer = await self._around.http.get(address + HEALTH_READY, timeout=_ANSWER_WITHIN)
         except httpx.HTTPError:
@@ -128,7 +128,7 @@ def _ending(status: int) -> str:
     return f"ended by signal {-status}" if status < 0 else f"exit status {status}"
 
 
-async def _accepts(address: str) -> bool:
+async def accepts(address: str) -> bool:
     """Whether something accepts connections at `mqtt://host:port`."""
     url = httpx.URL(address)
     try:
