@@ -125,7 +125,8 @@ def palette(card: Card) -> tuple[tuple[int, int, int], ...]:
 def coloured(mask: NDArray[np.uint8], card: Card) -> bytes:
     """A label map (HxW uint8) as a palette PNG; ids that are no class are black."""
     image = Image.fromarray(mask, "P")
-    image.putpalette([level for colour in palette(card) for level in colour])
+    levels = [level for colour in palette(card) for level in colour]
+    image.putpalette(levels + [0] * (768 - len(levels)))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,0 +1,57 @@
+"""The one codec: a header in JSON, blobs behind it, each part checked before it is believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from umiak_workers.contract.errors import MessageError
+from umiak_workers.contract.messages import AnswerHeader, Box, CloudAnswerHeader, Region
+from umiak_workers.contract.topics import EVERY_PRESENCE, Topic, line_hint, presence
+from umiak_workers.contract.wire import HEADER_LENGTH, pack, parse, split, unpack
+
+
+@given(st.lists(st.binary(max_size=200), max_size=6))
+def test_what_is_packed_is_unpacked(blobs: list[bytes]) -> None:
+    regions = tuple(Region(box=Box(left=0, top=0, width=1, height=1), size=len(b), confidence=0.5) for b in blobs)
+    header = CloudAnswerHeader(frame="edge-1/http/7", regions=regions)
+    headers, body = pack(header, tuple(blobs))
+    again, rest = unpack(CloudAnswerHeader, headers[HEADER_LENGTH], body)
+    assert again == header
+    assert split(rest, tuple(region.size for region in again.regions)) == tuple(blobs)
+
+
+@pytest.mark.parametrize("length", [None, "", "x", "0", "-1", "999999"])
+def test_a_wrong_header_length_is_named(length: str | None) -> None:
+    with pytest.raises(MessageError, match=HEADER_LENGTH):
+        unpack(AnswerHeader, length, b"{}")
+
+
+def test_an_error_names_the_field() -> None:
+    with pytest.raises(MessageError, match=r"CloudAnswerHeader: .*frame"):
+        parse(CloudAnswerHeader, b'{"regions": []}')
+
+
+@pytest.mark.parametrize("text", [b'{"frame": "e/s/1", "regions": [], "models": {"sam": NaN}}', b"\xff", b"[]", b""])
+def test_noise_is_a_message_error(text: bytes) -> None:
+    with pytest.raises(MessageError):
+        parse(CloudAnswerHeader, text)
+
+
+def test_unknown_fields_of_a_newer_release_are_ignored() -> None:
+    text = b'{"version": 1, "frame": "e/s/1", "regions": [], "invented_later": {"a": 1}}'
+    assert parse(CloudAnswerHeader, text).frame == "e/s/1"
+
+
+@pytest.mark.parametrize("sizes", [(3,), (1, 2, 3), (-1, 6), ()])
+def test_blobs_must_fit_exactly(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(MessageError, match="bytes"):
+        split(b"12345", sizes)
+
+
+def test_topics_are_built_and_parsed_alike() -> None:
+    assert presence("default", "yard", "edge-1") == "umiak/v1/default/jointinference/yard/edge-1/presence"
+    assert str(Topic.parse(line_hint("default/yard-edge"))) == "umiak/v1/default/line/yard-edge/-/hint"
+    assert EVERY_PRESENCE.count("+") == 3
+    for wrong in ("umiak/v2/a/b/c/d/presence", "umiak/v1/a/b/c/d/shout", "presence", "umiak/v1/a/b/c/presence"):
+        with pytest.raises(MessageError, match="not a topic"):
+            Topic.parse(wrong)
