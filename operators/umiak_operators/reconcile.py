@@ -34,7 +34,7 @@ class Pace:
     first_backoff: float = 0.5
     longest_backoff: float = 120
     figures_seconds: float = 30
-    """A status that differs only in figures (no condition changed) is written at most this often."""
+    """A status in which only the hub's figures moved (no condition, no child) is written at most this often."""
 
 
 class Queue:
@@ -94,7 +94,7 @@ class Reconciler:
         self._rng = rng
         self._pace = pace
         self._failures: dict[Key, int] = {}
-        self._written: dict[Key, float] = {}
+        self._written: dict[Key, tuple[float, object]] = {}
         self.queue = Queue(clock)
 
     def ring(self, key: Key) -> None:
@@ -147,7 +147,7 @@ class Reconciler:
         except InvalidSpec as error:
             await self._runtime.report(resource, self._refused(resource, "InvalidSpec", error))
             return resync
-        plan = self._held_back(resource, plan)
+        plan = self._held_back(resource, seen, plan)
         try:
             await self._runtime.apply(resource, plan)
         except ChildRefused as error:
@@ -155,15 +155,17 @@ class Reconciler:
             raise
         return resync if plan.again_at is None else min(resync, plan.again_at)
 
-    def _held_back(self, resource: Resource, plan: Plan) -> Plan:
-        """The plan, with the old status if only figures moved and the last write was a moment ago."""
+    def _held_back(self, resource: Resource, seen: Observed, plan: Plan) -> Plan:
+        """The plan, with the old status if only the hub's figures moved and the last write was a moment ago."""
         if plan.status == resource.status:
             return plan
-        now, due = self._clock.now(), self._written.get(resource.key, 0.0) + self._pace.figures_seconds
-        if now < due and verdicts(plan.status) == verdicts(resource.status):
+        now, children = self._clock.now(), [(child.kind, child.name, child.readiness) for child in seen.children]
+        when, before = self._written.get(resource.key, (0.0, None))
+        due = when + self._pace.figures_seconds
+        if now < due and children == before and verdicts(plan.status) == verdicts(resource.status):
             again = due if plan.again_at is None else min(due, plan.again_at)
             return replace(plan, status=resource.status, again_at=again)
-        self._written[resource.key] = now
+        self._written[resource.key] = now, children
         return plan
 
     def _refused(self, resource: Resource, reason: str, error: Exception) -> Mapping[str, Any]:

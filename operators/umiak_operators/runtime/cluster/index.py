@@ -5,6 +5,7 @@ of them bodies alone cost 189 MB. Each `saw_` says which keys to ring; it decide
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from umiak_operators.api.resource import Key, Resource
@@ -12,6 +13,15 @@ from umiak_operators.plan.model import Child, Node
 from umiak_operators.runtime.children import Seen, seen
 
 Rung = set[Key]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What decisions need of a namespace."""
+
+    labels: Mapping[str, str]
+    ending: bool
+    """It is being deleted: nothing can be made in it any more."""
 
 
 class Index:
@@ -25,7 +35,7 @@ class Index:
         self._children: dict[tuple[str, str, str], Seen] = {}
         self._of_owner: dict[Key, set[tuple[str, str, str]]] = {}
         self._nodes: dict[str, Node] = {}
-        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._namespaces: dict[str, Namespace] = {}
 
     # owners
 
@@ -133,14 +143,14 @@ class Index:
         """A namespace came, changed its labels or went."""
         name = body["metadata"]["name"]
         old = self._namespaces.pop(name, None)
-        new = None if gone else dict(body["metadata"].get("labels") or {})
+        new = None if gone else namespace(body)
         if new is not None:
             self._namespaces[name] = new
         return set() if old == new else set(self._by_namespace.get(name, ()))
 
-    def namespace_labels(self, name: str) -> Mapping[str, str]:
-        """Labels of a namespace; empty if it is not known."""
-        return self._namespaces.get(name, {})
+    def namespace(self, name: str) -> Namespace:
+        """A namespace as last seen; one that is not known has no labels."""
+        return self._namespaces.get(name, Namespace({}, ending=False))
 
 
 def node(body: Mapping[str, Any]) -> Node:
@@ -148,6 +158,12 @@ def node(body: Mapping[str, Any]) -> Node:
     conditions = (body.get("status") or {}).get("conditions") or ()
     ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
     return Node(body["metadata"]["name"], dict(body["metadata"].get("labels") or {}), ready)
+
+
+def namespace(body: Mapping[str, Any]) -> Namespace:
+    """A live Namespace as decisions need it."""
+    meta = body["metadata"]
+    return Namespace(dict(meta.get("labels") or {}), "deletionTimestamp" in meta)
 
 
 def _gist(resource: Resource) -> tuple[Any, ...]:

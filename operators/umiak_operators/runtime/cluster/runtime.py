@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -51,12 +51,13 @@ class Cluster:
         if former not in (None, resource.uid):
             await self.forget(key)
         self._uids[key] = resource.uid
-        return resource, Observed(
+        namespace = index.namespace(key.namespace)
+        return replace(resource, deleting=resource.deleting or namespace.ending), Observed(
             platform=self._world.platform,
             children=index.observed_children(resource),
             related=index.related(key),
             nodes=index.nodes(),
-            namespace_labels=index.namespace_labels(key.namespace),
+            namespace_labels=namespace.labels,
             fleet=await self._view(resource),
         )
 
