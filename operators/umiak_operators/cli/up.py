@@ -7,10 +7,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -69,6 +70,7 @@ async def _run(files: list[Path], options: Options, seconds: float | None) -> No
         loop.add_signal_handler(number, drive.stop.set)
     if seconds is not None:
         loop.call_later(seconds, drive.stop.set)
+    structlog.configure(processors=[screen.log])
     screen.begin()
     remember(options.state)
     try:
@@ -113,6 +115,14 @@ class _Screen:
             self._console.print(f"{stamp} {line}", markup=False, highlight=False)
         else:
             print(f"{stamp} {line}", file=sys.stdout, flush=True)
+
+    def log(self, _: object, method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        """A structlog processor: what the reconciler has to say is a line like any other."""
+        text = event.pop("event")
+        details = " ".join(f"{name}={value}" for name, value in event.items())
+        if method != "debug":
+            self.say(f"{text} {details}".strip())
+        raise structlog.DropEvent
 
     def end(self) -> None:
         if self._live:

@@ -9,7 +9,7 @@ from pathlib import Path
 from watchfiles import awatch
 
 from umiak_operators.api.resource import Key
-from umiak_operators.cli.manifests import resources
+from umiak_operators.cli.manifests import SUFFIXES, load
 from umiak_operators.cli.up_table import short
 from umiak_operators.plan.desired import desired
 from umiak_operators.reconcile import Pace, Reconciler
@@ -24,6 +24,7 @@ _PACE = Pace(resync_seconds=30, longest_backoff=5, figures_seconds=1)
 _AT_MOST_EVERY = 0.2
 _AT_LEAST_EVERY = 2.0
 _SETTLE_MILLISECONDS = 200
+_SECOND_LOOK = 1.0
 
 Show = Callable[[World, Mapping[str, str]], None]
 """The picture, and what the edges of each resource (`Kind/namespace/name`) run."""
@@ -45,7 +46,7 @@ class Drive:
 
     async def run(self) -> None:
         """Until `stop` is set. Raises UmiakError when the files or the state folder cannot be used."""
-        bodies = resources(self._files)
+        bodies = load(self._files).bodies
         async with LocalWorld(self._options, self._ring, self._dirty.set) as world:
             self._reconciler = Reconciler(world.runtime, desired, SystemClock(), random.Random(), _PACE)
             world.runtime.set_files(bodies)
@@ -55,7 +56,9 @@ class Drive:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self._say("stopping")
                 await _end(tasks)
+        self._write(world.status(time.time()).model_copy(update={"pid": 0, "endpoints": {}}))
 
     def _ring(self, key: Key) -> None:
         if self._reconciler is not None:
@@ -78,7 +81,7 @@ class Drive:
     async def _watch(self, world: LocalWorld) -> None:
         async for _ in _changes(self._files):
             try:
-                changed = world.runtime.set_files(resources(self._files))
+                changed = world.runtime.set_files(load(await _still_there(self._files)).bodies)
             except UmiakError as error:
                 self._say(f"the files changed, but {error}; going on with what was")
                 continue
@@ -89,10 +92,14 @@ class Drive:
         while True:
             self._dirty.clear()
             picture = world.status(time.time())
-            write_private(self._options.state / STATUS_FILE, picture.model_dump_json(indent=1).encode())
+            self._write(picture)
             self._show(picture, _models(world))
             await asyncio.sleep(_AT_MOST_EVERY)
             await _wait(self._dirty, _AT_LEAST_EVERY - _AT_MOST_EVERY)
+
+    def _write(self, picture: World) -> None:
+        if not (self._options.throwaway and picture.pid == 0):
+            write_private(self._options.state / STATUS_FILE, picture.model_dump_json(indent=1).encode())
 
 
 def _models(world: LocalWorld) -> dict[str, str]:
@@ -102,15 +109,41 @@ def _models(world: LocalWorld) -> dict[str, str]:
 
 
 async def _changes(files: Sequence[Path]) -> AsyncIterator[None]:
-    """One item whenever something about these files or folders changed."""
+    """One item whenever something about these files, or below these folders, changed."""
+    while True:
+        watched = _folders(files)
+        async for _ in awatch(*watched, watch_filter=_ours(files), debounce=_SETTLE_MILLISECONDS, recursive=False):
+            yield
+            if _folders(files) != watched:
+                break  # a folder came or went: watch anew
+
+
+def _folders(files: Sequence[Path]) -> set[Path]:
+    """A file is watched through its folder, as editors replace files; a folder with everything below it."""
+    below = (child for file in files if file.is_dir() for child in file.rglob("*") if child.is_dir())
+    return {folder.resolve() for folder in (*below, *(file if file.is_dir() else file.parent for file in files))}
+
+
+def _ours(files: Sequence[Path]) -> Callable[[object, str], bool]:
     wanted = {file.resolve() for file in files}
-    folders = {file if file.is_dir() else file.parent for file in wanted}
 
-    def ours(_: object, path: str) -> bool:
-        return Path(path) in wanted or Path(path).parent in wanted
+    def ours(_: object, changed: str) -> bool:
+        path = Path(changed)
+        return path in wanted or any(folder in path.parents and folder.is_dir() for folder in wanted)
 
-    async for _ in awatch(*folders, watch_filter=ours, debounce=_SETTLE_MILLISECONDS, recursive=False):
-        yield
+    return ours
+
+
+async def _still_there(files: Sequence[Path]) -> list[Path]:
+    """The files, and folders with files, that exist; what is missing is looked for once more, as an editor may just be
+    replacing it."""
+    if not all(map(_usable, files)):
+        await asyncio.sleep(_SECOND_LOOK)
+    return [file for file in files if _usable(file)]
+
+
+def _usable(file: Path) -> bool:
+    return any(one.suffix in SUFFIXES for one in file.rglob("*")) if file.is_dir() else file.exists()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

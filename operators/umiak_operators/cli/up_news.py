@@ -36,7 +36,7 @@ def _pod_news(before: World | None, now: World) -> Iterator[str]:
 
 def _container_news(before: ContainerStatus | None, now: ContainerStatus) -> str:
     if before is not None and now.restarts > before.restarts:
-        return f"ended and is started again (restart {now.restarts})"
+        return now.message or f"ended and was started again (restart {now.restarts})"
     if now.ready and not (before and before.ready and before.pid == now.pid):
         return f"ready, pid {now.pid}" + (f", {now.address}" if now.address else "")
     if now.pid and not (before and before.pid):

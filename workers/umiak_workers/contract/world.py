@@ -24,6 +24,8 @@ class ContainerStatus(Message):
     restarts: int = 0
     address: str | None = None
     """URL of its own listener, where it has one."""
+    message: str = ""
+    """Why it is not ready, or how it ended last."""
 
 
 class PodStatus(Message):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from umiak_operators.plan.platform import NAMESPACE
 from umiak_operators.runtime.local.acl import grants
 from umiak_operators.runtime.local.files import make_private, write_json, write_private
 from umiak_operators.runtime.local.template import ContainerSpec, PodSpec
@@ -43,7 +44,7 @@ class Broker:
         """Write the config; the pod to run."""
         argv = self._prepare_mosquitto(self._mosquitto) if self._mosquitto else self._prepare_amqtt()
         container = ContainerSpec("broker", argv, (), (), probed=True)
-        return PodSpec("Deployment", "umiak", "broker", "broker", None, (container,), (), "broker", backoff_limit=0)
+        return PodSpec("Deployment", NAMESPACE, "umiak-broker", "broker", None, (container,), (), self.kind)
 
     def admit(self, principals: Iterable[Principal]) -> bool:
         """Make accounts for exactly these; True when a running broker has to read them again (SIGHUP)."""

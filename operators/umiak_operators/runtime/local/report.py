@@ -61,7 +61,12 @@ def _pod(pod: Pod) -> PodStatus:
 
 def _container(state: ContainerState) -> ContainerStatus:
     return ContainerStatus(
-        name=state.name, pid=state.pid, ready=state.ready, restarts=state.restarts, address=state.address
+        name=state.name,
+        pid=state.pid,
+        ready=state.ready,
+        restarts=state.restarts,
+        address=state.address,
+        message=state.message,
     )
 
 
