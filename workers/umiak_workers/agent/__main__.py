@@ -1,4 +1,4 @@
-"""`python3 -m umiak_workers.agent --config FILE --state DIR`: reads its config, wires the loop, runs until told to stop.
+"""`python3 -m umiak_workers.agent --config FILE --state DIR`: reads its config, wires the loop, runs until stopped.
 
 It is written to be killed anywhere, so a stop signal simply ends it where it is.
 """
@@ -45,27 +45,22 @@ def _run(given: Arguments) -> None:
     hub = HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS)
     edge = EdgeClient(loaded.endpoints.resolve(edge_server()), RELOAD_SECONDS)
     agent = Agent(loaded.config, state, hub, edge, time.time, np.random.default_rng())
-    link = _listen(loaded, wake)
+    _listen(loaded, wake)
     log.info("agent started", edge=loaded.config.edge, line=loaded.config.line)
-    try:
-        while True:
-            wake.clear()
-            wake.wait(agent.step())
-    finally:
-        if link:
-            link.stop(None)
+    while True:
+        wake.clear()
+        wake.wait(agent.step())
 
 
-def _listen(loaded: Loaded[AgentConfig], wake: threading.Event) -> MqttLink | None:
+def _listen(loaded: Loaded[AgentConfig], wake: threading.Event) -> None:
     """Hear of new heads at once where there is a broker; without one polling finds them."""
     url = loaded.endpoints.known.get(BROKER)
     if url is None:
-        return None
+        return
     principal, secret = str(claimed(loaded.token)), loaded.token.partition(".")[2]
     link = MqttLink(url, principal, secret, None, KEEPALIVE_SECONDS)
     link.subscribe(topics.line_hint(loaded.config.line), lambda topic, payload: wake.set())
     link.start()
-    return link
 
 
 if __name__ == "__main__":

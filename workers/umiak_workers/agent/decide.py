@@ -21,6 +21,8 @@ class Seen:
     """Digest of the slot in force."""
     good: bool
     """Whether the edge was once seen to serve with it."""
+    damaged: bool
+    """Whether the slot in force does not hold what it should."""
     other: str | None
     """Digest in the other slot."""
     serving: str | None
@@ -61,13 +63,20 @@ class Install:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """The slot in force is damaged: get the same model into the other slot and put that in force."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
 class Serve:
     """The edge does not answer with the slot in force: ask it to."""
 
     digest: str
 
 
-Act = Idle | Confirm | FallBack | Install | Serve
+Act = Idle | Confirm | FallBack | Install | Repair | Serve
 
 
 def next_act(seen: Seen) -> Act:
@@ -76,6 +85,7 @@ def next_act(seen: Seen) -> Act:
         _confirm,
         _fall_back,
         _follow_head,
+        _repair,
         _keep_serving,
         _start_with_initial,
     )
@@ -89,11 +99,12 @@ def given_up(ledger: Ledger, sequence: int, digest: str) -> bool:
 
 
 def _confirm(seen: Seen) -> Act | None:
-    if seen.current is None or seen.serving != seen.current:
+    if seen.current is None or seen.serving != seen.current or seen.damaged:
         return None
-    sequence = max(seen.ledger.sequence, _sequence_of(seen.current, seen))
+    sequence, trial = _sequence_of(seen.current, seen), seen.ledger.trial
     news = sequence > seen.ledger.sequence or seen.ledger.accepted is None
-    return Confirm(seen.current, sequence) if news or not seen.good else None
+    tried = trial is not None and trial.digest == seen.current
+    return Confirm(seen.current, sequence) if news or tried or not seen.good else None
 
 
 def _sequence_of(digest: str, seen: Seen) -> int:
@@ -114,6 +125,10 @@ def _follow_head(seen: Seen) -> Act | None:
     if head is None or head.to_digest == seen.current or given_up(seen.ledger, head.sequence, head.to_digest):
         return None
     return Install(head.to_digest, head.sequence)
+
+
+def _repair(seen: Seen) -> Act | None:
+    return Repair(seen.current) if seen.current is not None and seen.damaged else None
 
 
 def _keep_serving(seen: Seen) -> Act | None:

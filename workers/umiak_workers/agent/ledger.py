@@ -54,10 +54,13 @@ class Ledger(Message):
         """Why the last try failed."""
         return self.model_copy(update={"trial": self.trial and self.trial.model_copy(update={"reason": reason})})
 
-    def accept(self, sequence: int, digest: str) -> "Ledger":
-        """The model is in use; raises ValueError for a sequence below the accepted one (I3)."""
-        if sequence < self.sequence:
-            raise ValueError(f"sequence {sequence} after {self.sequence}")
+    def settled(self, sequence: int, digest: str) -> "Ledger":
+        """The edge serves this model: no trial is open any more, and a newer release than the accepted one is accepted.
+
+        An accepted sequence never decreases (I3).
+        """
+        if self.accepted is not None and sequence <= self.accepted.sequence:
+            return Ledger(accepted=self.accepted)
         return Ledger(accepted=Accepted(sequence=sequence, digest=digest))
 
 

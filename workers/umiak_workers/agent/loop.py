@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 import structlog
 
-from umiak_workers.adapters.slots import Slots
-from umiak_workers.agent.decide import Act, Confirm, FallBack, Idle, Install, Seen, Serve, given_up, next_act
+from umiak_workers.adapters.slots import Current, Slots
+from umiak_workers.agent.decide import Act, Confirm, FallBack, Idle, Install, Repair, Seen, Serve, given_up, next_act
 from umiak_workers.agent.install import (
     Models,
     copy_local,
@@ -76,6 +76,7 @@ class Agent:
         self._slots = Slots(state)
         self._failures = 0
         self._serving: str | None = None
+        self._proved: Current | None = None
         self._wanted: str | None = None
         self._distrust = ""
         self._downloaded = 0
@@ -117,11 +118,18 @@ class Agent:
             ledger=ledger,
             current=current.digest if current else None,
             good=current is not None and self._slots.is_good(current.digest),
+            damaged=current is not None and self._is_damaged(current),
             other=self._slots.held(self._slots.other_slot()),
             serving=self._serving,
             edge_up=edge_up,
             initial=initial.digest if local_folder(initial) else None,
         )
+
+    def _is_damaged(self, current: Current) -> bool:
+        """Read the slot in force once after a start or a move, and whenever the edge does not serve it."""
+        if current != self._proved or self._serving != current.digest:
+            self._proved = current if holds_whole(self._slots, current.slot, current.digest) else None
+        return self._proved is None
 
     def _ask_edge(self) -> bool:
         try:
@@ -160,14 +168,16 @@ class Agent:
                 self._slots.mark_good(act.digest)
             case Install():
                 self._install(act)
+            case Repair():
+                self._repair(act.digest)
             case Serve():
                 self._serve(act.digest)
 
     def _confirm(self, sequence: int, digest: str) -> None:
         self._slots.mark_good(digest)
         ledger = read_ledger(self._state)
-        if ledger.accepted is None or sequence > ledger.sequence:
-            write_ledger(self._state, ledger.accept(sequence, digest))
+        if (settled := ledger.settled(sequence, digest)) != ledger:
+            write_ledger(self._state, settled)
         forget_downloads(self._slots, None)
         self._slots.forget_absent()
 
@@ -205,14 +215,15 @@ class Agent:
             raise
         self._serving = act.digest
 
-    def _serve(self, digest: str) -> None:
-        """Have the edge answer with the slot in force; a damaged slot is replaced by a fresh copy in the other one."""
+    def _repair(self, digest: str) -> None:
+        """A damaged slot claims nothing any more, so the edge finds the fresh copy in the other one."""
         current = self._slots.read_current()
-        if current and not holds_whole(self._slots, current.slot, digest):
-            log.warning("the slot in force is damaged, fetching its model again", slot=current.slot, digest=digest)
+        if current:
+            log.warning("the slot in force is damaged, getting its model again", slot=current.slot, digest=digest)
             empty(self._slots.folder(current.slot))
-            self._install(Install(digest, read_ledger(self._state).sequence))
-            return
+        self._install(Install(digest, read_ledger(self._state).sequence))
+
+    def _serve(self, digest: str) -> None:
         self._edge.reload(digest)
         self._serving = digest
 
