@@ -1,0 +1,266 @@
+"""Children of a JointInference: one pod per edge, each with its own secrets and state; a hash moves when it must."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from umiak_operators.plan import names
+from umiak_operators.plan.desired import desired
+from umiak_operators.plan.model import Node, Platform
+from umiak_workers.contract.config import AgentConfig, CloudConfig, EdgeConfig, RouterConfig, parse_config
+from umiak_workers.contract.endpoints import Endpoints
+from umiak_workers.contract.identity import verify
+
+NOW = 1e9
+
+
+def hashes(plan: Any) -> dict[str, str]:
+    """Template hash by Deployment."""
+    return {
+        item["metadata"]["name"]: item["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE_HASH]
+        for item in plan.children
+        if item["kind"] == "Deployment"
+    }
+
+
+def kinds(plan: Any) -> list[tuple[str, str]]:
+    return sorted((item["kind"], item["metadata"]["name"]) for item in plan.children)
+
+
+def test_children_of_two_edges_and_a_cloud(world: Any) -> None:
+    edge = ("Deployment", "PersistentVolumeClaim", "Secret")
+    expected = [(kind, f"yard-edge-{node}") for node in ("n1", "n2") for kind in edge]
+    expected += [(kind, "yard-cloud") for kind in ("Deployment", "Secret", "Service")]
+    assert kinds(desired(world.joint(), world.seen(), NOW)) == sorted(expected)
+
+
+def test_only_matching_nodes_become_edges(world: Any) -> None:
+    nodes = (
+        Node("in", {"zone": "a", "other": "x"}),
+        Node("out", {"zone": "b"}),
+        Node("off", {"zone": "a"}, ready=False),
+    )
+    plan = desired(world.joint(), world.seen(nodes=nodes), NOW)
+    assert plan.fleet is not None
+    assert plan.fleet.edges == ("in", "off")
+
+
+def test_an_edge_only_resource_has_no_cloud(world: Any) -> None:
+    resource = world.joint(cloud=None, hardExamples={"miners": [{"miner": "EdgeOnly"}]})
+    plan = desired(resource, world.seen(), NOW)
+    assert all("cloud" not in name for _, name in kinds(plan))
+    (secret, *_) = [item for item in plan.children if item["kind"] == "Secret"]
+    assert "endpoints.json" in secret["data"]
+
+
+def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, files: Any) -> None:
+    plan = desired(world.joint(), world.seen(), NOW)
+    content = files(pick(plan, "Secret", "yard-edge-n1"))
+    router = parse_config(RouterConfig, content["router.json"], "router")
+    assert (router.namespace, router.resource, router.edge, router.line) == ("site", "yard", "n1", "site/scene")
+    assert router.rules[0].budget == 0.2
+    assert parse_config(EdgeConfig, content["edge.json"], "edge").line == "site/scene"
+    agent = parse_config(AgentConfig, content["agent.json"], "agent")
+    assert (agent.initial.digest, agent.trusted_keys) == (world.digest(1), ("a2V5",))
+    cloud = files(pick(plan, "Secret", "yard-cloud"))
+    assert parse_config(CloudConfig, cloud["cloud.json"], "cloud").sam is not None
+    assert bytes.fromhex(cloud["operator.key"].decode()) == world.platform.operator_key
+
+
+def test_each_container_has_its_own_token_and_no_other(world: Any, pick: Any, files: Any) -> None:
+    plan = desired(world.joint(), world.seen(), NOW)
+    content = files(pick(plan, "Secret", "yard-edge-n1"))
+    for role in ("edge", "router", "agent"):
+        principal = verify(world.platform.operator_key, content[f"{role}.token"].decode())
+        assert str(principal) == f"site/yard/n1/{role}"
+    pod = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
+    for volume in pod["volumes"]:
+        if volume["name"].startswith("config-"):
+            role = volume["name"].removeprefix("config-")
+            keys = {item["key"]: item["path"] for item in volume["secret"]["items"]}
+            assert keys == {f"{role}.json": "config.json", f"{role}.token": "token", "endpoints.json": "endpoints.json"}
+    assert "operator.key" not in content
+
+
+def test_a_pod_of_an_edge_knows_two_outside_addresses_and_its_cloud(world: Any, pick: Any, files: Any) -> None:
+    plan = desired(world.joint(), world.seen(), NOW)
+    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+    assert known["umiak://hub"] == "https://gate.test"
+    assert known["umiak://cloud/site/yard"] == "http://yard-cloud.site.svc:8700"
+    assert known["umiak://listen/router"].startswith("http://127.0.0.1:")
+    inside = Endpoints.parse(files(pick(plan, "Secret", "yard-cloud"))["endpoints.json"]).known
+    assert inside["umiak://hub"] == "http://umiak-hub.umiak-system.svc:8800"
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"umiak://cloud": "https://gate.test/cloud/"}, "https://gate.test/cloud/site/yard"),
+        ({"umiak://cloud/site/yard": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+    ],
+)
+def test_the_cloud_may_be_behind_a_gateway(
+    world: Any, pick: Any, files: Any, extra: dict[str, str], expected: str
+) -> None:
+    platform = replace(world.platform, endpoints={**world.platform.endpoints, **extra})
+    plan = desired(world.joint(), world.seen(platform=platform), NOW)
+    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+    assert known["umiak://cloud/site/yard"] == expected
+
+
+def test_an_edge_is_pinned_to_its_node_and_stays_there_offline(world: Any, pick: Any) -> None:
+    spec = pick(desired(world.joint(), world.seen(), NOW), "Deployment", "yard-edge-n2")["spec"]
+    pod = spec["template"]["spec"]
+    (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n2"]}]}
+    endless = {item["key"] for item in pod["tolerations"] if "tolerationSeconds" not in item}
+    assert {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"} <= endless
+    assert (spec["strategy"], spec["replicas"], pod["dnsPolicy"]) == ({"type": "Recreate"}, 1, "Default")
+
+
+def test_resources_of_the_spec_win_where_they_speak(world: Any, pick: Any) -> None:
+    runtime = {"threads": 3, "resources": {"limits": {"memory": "2Gi", "cpu": 2}}}
+    plan = desired(world.joint(edge=world.edge(runtime=runtime)), world.seen(), NOW)
+    containers = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]["containers"]
+    assert containers[0]["resources"] == {
+        "requests": {"cpu": "250m", "memory": "256Mi"},
+        "limits": {"cpu": "2", "memory": "2Gi"},
+    }
+
+
+def test_host_path_needs_a_label_and_one_narrow_init_container(world: Any, pick: Any, condition: Any) -> None:
+    platform = replace(world.platform, state_volume="hostPath")
+    refused = desired(world.joint(), world.seen(platform=platform), NOW)
+    assert condition(refused, "Ready") == ("False", "HostPathNotAllowed")
+    assert "kubectl label namespace site umiak.dev/host-path=allowed" in refused.status["conditions"][0]["message"]
+    assert all("edge" not in name for _, name in kinds(refused))
+    labels = {names.HOST_PATH_ALLOWED: "allowed"}
+    allowed = desired(world.joint(), world.seen(platform=platform, namespace_labels=labels), NOW)
+    assert condition(allowed, "Ready") == ("False", "EdgesProgressing")
+    pod = pick(allowed, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
+    (state,) = [volume for volume in pod["volumes"] if volume["name"] == "state"]
+    assert state["hostPath"] == {"path": "/var/lib/umiak/site/yard/n1", "type": "DirectoryOrCreate"}
+    (giver,) = pod["initContainers"]
+    assert giver["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    assert giver["securityContext"]["allowPrivilegeEscalation"] is False
+    assert [mount["name"] for mount in giver["volumeMounts"]] == ["state", "tmp"]
+
+
+def restricted(pod: dict[str, Any]) -> list[str]:
+    """What PodSecurity `restricted` would object to."""
+    context, found = pod["securityContext"], []
+    if not (
+        context["runAsNonRoot"] and context["runAsUser"] > 0 and context["seccompProfile"]["type"] == "RuntimeDefault"
+    ):
+        found.append("pod security context")
+    for volume in pod["volumes"]:
+        if not {"secret", "emptyDir", "persistentVolumeClaim"} & set(volume):
+            found.append(f"volume {volume['name']}")
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        own = container["securityContext"]
+        if own["allowPrivilegeEscalation"] or own["capabilities"] != {"drop": ["ALL"]} or "runAsUser" in own:
+            found.append(container["name"])
+    return found
+
+
+def test_every_pod_is_restricted_and_writes_only_to_volumes(world: Any) -> None:
+    plan = desired(world.joint(), world.seen(), NOW)
+    pods = [item["spec"]["template"]["spec"] for item in plan.children if item["kind"] == "Deployment"]
+    assert len(pods) == 3
+    for pod in pods:
+        assert restricted(pod) == []
+        assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert {"memory"} <= set(container["resources"]["limits"])
+            assert any(mount["mountPath"] == "/tmp" for mount in container["volumeMounts"])
+
+
+LIVE: list[dict[str, Any]] = [
+    {"deadlineMilliseconds": 500},
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.7}]}},
+    {"replay": {"capacity": 5, "retention": "2h"}},
+]
+SETTLED: list[dict[str, Any]] = [
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "threshold": 0.2}]}},
+    {"hardExamples": {"miners": [{"miner": "Random", "budget": 0.2}]}},
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.2}, {"miner": "Random", "budget": 0.1}]}},
+]
+
+
+@pytest.mark.parametrize("change", LIVE)
+def test_live_settings_replace_no_pod_but_reach_config_and_hub(
+    world: Any, pick: Any, files: Any, change: dict[str, Any]
+) -> None:
+    before, after = (desired(world.joint(**parts), world.seen(), NOW) for parts in ({}, change))
+    assert hashes(before) == hashes(after)
+    assert before.fleet != after.fleet
+    if "replay" not in change:
+        old, new = (files(pick(plan, "Secret", "yard-edge-n1"))["router.json"] for plan in (before, after))
+        assert old != new
+
+
+@pytest.mark.parametrize("change", SETTLED)
+def test_other_rules_replace_the_edges_alone(world: Any, change: dict[str, Any]) -> None:
+    before, after = (hashes(desired(world.joint(**parts), world.seen(), NOW)) for parts in ({}, change))
+    assert {name for name in before if before[name] != after[name]} == {"yard-edge-n1", "yard-edge-n2"}
+
+
+def test_fusion_replaces_the_cloud_alone(world: Any) -> None:
+    cloud = {**world.joint().spec["cloud"], "fusion": {"vote": "majority"}}
+    before, after = (hashes(desired(world.joint(**parts), world.seen(), NOW)) for parts in ({}, {"cloud": cloud}))
+    assert {name for name in before if before[name] != after[name]} == {"yard-cloud"}
+
+
+def moved(platform: Platform) -> Platform:
+    return replace(
+        platform,
+        endpoints={symbol: f"{url}.elsewhere" for symbol, url in platform.endpoints.items()},
+        inside={},
+        operator_key=b"another key, twice",
+    )
+
+
+def test_addresses_and_keys_replace_no_pod(world: Any) -> None:
+    before = desired(world.joint(), world.seen(), NOW)
+    after = desired(world.joint(), world.seen(platform=moved(world.platform)), NOW)
+    assert hashes(before) == hashes(after)
+    secrets = [[item["data"] for item in plan.children if item["kind"] == "Secret"] for plan in (before, after)]
+    assert all(one != other for one, other in zip(*secrets, strict=True))
+
+
+share = st.floats(0, 1, allow_nan=False)
+ruled = st.sampled_from(["ScoreMargin", "MaxProbability", "Random"])
+miner = st.one_of(
+    st.fixed_dictionaries({"miner": ruled, "budget": share}),
+    st.fixed_dictionaries({"miner": ruled, "threshold": share}),
+    st.fixed_dictionaries({"miner": st.sampled_from(["EdgeOnly", "CloudOnly"])}),
+)
+spec_parts = st.fixed_dictionaries(
+    {"hardExamples": st.fixed_dictionaries({"miners": st.lists(miner, min_size=1, max_size=8)})},
+    optional={"deadlineMilliseconds": st.integers(10, 600_000)},
+)
+node_name = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,80}[a-z0-9])?", fullmatch=True)
+
+
+@given(
+    parts=spec_parts,
+    node_names=st.lists(node_name, max_size=5, unique=True),
+    name=st.sampled_from(["yard", "a-edge", "1x"]),
+)
+@settings(deadline=None)
+def test_the_same_question_has_the_same_answer(
+    world: Any, parts: dict[str, Any], node_names: list[str], name: str
+) -> None:
+    seen = world.seen(nodes=tuple(Node(node, {"zone": "a"}) for node in node_names))
+    plan = desired(world.joint(name, **parts), seen, NOW)
+    again = desired(world.joint(name, **parts), replace(seen, nodes=tuple(reversed(seen.nodes))), NOW)
+    assert plan == again
+    assert len(set(kinds(plan))) == len(plan.children)
+    assert json.loads(json.dumps(plan.children)) == list(plan.children)
+    settled = desired(replace(world.joint(name, **parts), status=plan.status), seen, NOW + 1000)
+    assert settled.status == plan.status
