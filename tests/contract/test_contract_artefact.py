@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+
 from umiak_workers.contract.artefact import (
     FILES,
     Card,

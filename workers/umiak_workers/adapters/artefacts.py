@@ -63,17 +63,27 @@ def read_artefact(folder: Path, expected: str | None = None) -> Artefact:
         raise ArtefactError(f"{folder} holds {digest}, not {expected}")
     for name, fact in manifest.files.items():
         _verify(folder, name, fact)
-    return Artefact(parse_card(_read_small(folder, CARD)), manifest, digest, folder)
+    card = parse_card(_read_small(folder, CARD))
+    if (GRAPH in manifest.files) != (card.task == "semantic-segmentation"):
+        raise ArtefactError(
+            f"{folder}: a {card.task} model comes {'without' if GRAPH in manifest.files else 'with'} {GRAPH}"
+        )
+    return Artefact(card, manifest, digest, folder)
 
 
 def write_artefact(folder: Path, card: Card, graph: bytes, weights: Tensors, golden: Golden) -> str:
-    """Write a new artefact folder atomically and return its digest; raises ArtefactError if another model is there."""
+    """Write a new artefact folder atomically and return its digest; raises ArtefactError if another model is there.
+
+    An empty `graph` (a promptable model) is left out.
+    """
     contents = {
         CARD: card.canonical_bytes(),
         GRAPH: graph,
         WEIGHTS: save({name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}),
         GOLDEN: save(_golden_tensors(golden)),
     }
+    if not graph:
+        del contents[GRAPH]
     facts = {name: FileFact(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in contents.items()}
     manifest = Manifest(files=facts)
     digest = model_digest(manifest)
@@ -90,7 +100,7 @@ def load_model(folder: Path, expected: str | None = None) -> Model:
     contents = {name: _read_verified(folder, name, fact) for name, fact in artefact.manifest.files.items()}
     weights = _tensors(folder / WEIGHTS, contents[WEIGHTS])
     golden = _golden(folder / GOLDEN, _tensors(folder / GOLDEN, contents[GOLDEN]))
-    return Model(artefact.card, artefact.digest, contents[GRAPH], weights, golden)
+    return Model(artefact.card, artefact.digest, contents.get(GRAPH, b""), weights, golden)
 
 
 def builtin_folder(name: str) -> Path:

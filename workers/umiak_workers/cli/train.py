@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -53,6 +54,7 @@ def segmentation(
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
 ) -> None:
     """Train an RFNet on labelled photos and write it as an artefact."""
     facts = read_legend(legend)
@@ -84,7 +86,7 @@ def segmentation(
         base_data=data[0],
         made_by=f"umiak train segmentation --data {' --data '.join(data)} --seed {seed}",
     )
-    show(recipe, run(recipe, out), out)
+    show(recipe, run(recipe, out, threads), out)
 
 
 @app.command()
@@ -93,6 +95,7 @@ def builtin(
     out: Annotated[Path, typer.Option(help="The artefact folder to write.")],
     minutes: Annotated[float | None, typer.Option(help="Stop early: train this long only.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
 ) -> None:
     """Make a model that comes with the package again, from nothing but its seed."""
     if name not in BUILTIN:
@@ -100,7 +103,7 @@ def builtin(
     recipe = BUILTIN[name]()
     made_by = recipe.made_by if minutes is None else f"{recipe.made_by} --minutes {minutes:g}"
     recipe = replace(recipe, fit=replace(recipe.fit, minutes=minutes, checkpoint=resume), made_by=made_by)
-    show(recipe, run(recipe, out), out)
+    show(recipe, run(recipe, out, threads), out)
 
 
 def read_legend(path: Path) -> Legend:
@@ -113,8 +116,10 @@ def read_legend(path: Path) -> Legend:
         raise ConfigError(f"{path}: {explain(error)}") from error
 
 
-def run(recipe: Recipe, out: Path) -> Made:
+def run(recipe: Recipe, out: Path, threads: int | None) -> Made:
     """Make it under a progress bar; raises ConfigError where the output folder is taken."""
+    if threads is not None:
+        torch.set_num_threads(threads)
     if out.exists():
         raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[facts]}"))
@@ -124,6 +129,8 @@ def run(recipe: Recipe, out: Path) -> Made:
         def progress(now: Progress) -> None:
             facts = f"step {now.step}  loss {now.loss:.3f}  {now.seconds:.0f} s, {now.seconds_left:.0f} s to go"
             bar.update(task, completed=now.done, facts=facts)
+            if not console.is_terminal and now.step % 50 == 0:
+                console.print(f"{recipe.name} {now.done:.0%} {facts}", soft_wrap=True)
 
         return make(recipe, out, progress)
 

@@ -20,7 +20,7 @@ GRAPH = "graph.onnx"
 WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.safetensors"
 FILES = (CARD, GRAPH, WEIGHTS, GOLDEN)
-"""What a manifest lists, each exactly once."""
+"""What a manifest lists, each exactly once; a promptable model has no graph, its architecture is built in torch."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ClassName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 _-]{0,63}$")]
@@ -50,8 +50,8 @@ class Manifest(Paper):
 
     @model_validator(mode="after")
     def _exactly_the_known_files(self) -> "Manifest":
-        if set(self.files) != set(FILES):
-            raise ValueError(f"files must be exactly {', '.join(FILES)}")
+        if set(self.files) | {GRAPH} != set(FILES):
+            raise ValueError(f"files must be exactly {', '.join(FILES)} (without {GRAPH} for a promptable model)")
         return self
 
     def canonical_bytes(self) -> bytes:
@@ -106,8 +106,9 @@ class Card(Paper):
 
     schema_: Literal["umiak.dev/card/v1"] = Field(default="umiak.dev/card/v1", alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$")]
-    task: Literal["semantic-segmentation"] = "semantic-segmentation"
-    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=255)]
+    task: Literal["semantic-segmentation", "promptable-segmentation"] = "semantic-segmentation"
+    classes: Annotated[tuple[ClassName, ...], Field(max_length=255)] = ()
+    """At least two; none for a promptable model, whose masks have no class."""
     void: Level = 255
     palette: tuple[tuple[Level, Level, Level], ...] = ()
     input: InputSpec
@@ -126,6 +127,11 @@ class Card(Paper):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Card":
+        promptable = self.task == "promptable-segmentation"
+        if promptable != (not self.classes) or len(self.classes) == 1:
+            raise ValueError(f"classes: {len(self.classes)} for a {self.task} model")
+        if promptable and self.architecture is None:
+            raise ValueError("architecture: a promptable model needs one, it has no graph")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a name appears twice")
         if self.palette and len(self.palette) != len(self.classes):

@@ -26,7 +26,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Model:
-    """Card, digest (`sha256:<hex>`), ONNX graph without weights, weights by tensor name, golden input."""
+    """Card, digest (`sha256:<hex>`), ONNX graph without weights (empty for a promptable model), weights by name, golden input."""
 
     card: Card
     digest: str

@@ -27,7 +27,14 @@ def build_rfnet(config: Mapping[str, JsonValue]) -> nn.Module:
         raise ArtefactError(f"architecture rfnet: {explain(error)}") from error
 
 
-BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {"rfnet": build_rfnet}
+def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
+    """A `Sam` from a card's config; raises ArtefactError that names the field."""
+    from umiak_workers.models.sam import build_sam  # only the cloud's installation has segment-anything
+
+    return build_sam(config)
+
+
+BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {"rfnet": build_rfnet, "sam": build_promptable}
 LAYER_SETS: dict[str, dict[str, tuple[str, ...]]] = {"rfnet": dict(RFNet.LAYER_SETS)}
 
 

@@ -38,6 +38,8 @@ class OnnxGraph:
     """
 
     def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        if card.task != "semantic-segmentation":
+            raise ArtefactError(f"{card.name} is a {card.task} model, it has no graph to run")
         self.card = card
         self._session = _session(bind(graph, weights, card.training_only), threads)
         _fits(self._session, card)
