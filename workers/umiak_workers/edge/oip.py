@@ -1,0 +1,138 @@
+"""The Open Inference Protocol v2 on paper: an infer request read, an infer response written.
+
+JSON tensors and the binary tensor extension (raw bytes after the JSON, their sizes in `binary_data_size`). One model
+shape is spoken: input `image` UINT8 [1,H,W,3], output `labels` UINT8 [1,H,W], gate scores as response parameters.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+
+from umiak_workers.contract.errors import InvalidInput
+from umiak_workers.contract.messages import Scores
+from umiak_workers.contract.wire import CONTENT_TYPE, HEADER_LENGTH, explain
+
+IMAGE = {"name": "image", "datatype": "UINT8", "shape": [1, -1, -1, 3]}
+LABELS = {"name": "labels", "datatype": "UINT8", "shape": [1, -1, -1]}
+_UNSUPPORTED = ("shared_memory_region", "classification")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Input(_Part):
+    datatype: str
+    shape: list[StrictInt]
+    data: list[Any] | None = None
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    inputs: list[_Input] = Field(min_length=1, max_length=1)
+    outputs: list[_Part] | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: `image` HxWx3 uint8, and whether the labels come as raw bytes or as JSON."""
+
+    id: str | None
+    image: NDArray[np.uint8]
+    binary: bool
+
+
+def read_request(body: bytes, header_length: str | None, max_pixels: int) -> Question:
+    """An infer request; raises InvalidInput that names what is wrong with it."""
+    head, raw = _cut(body, header_length)
+    try:
+        request = _Request.model_validate_json(head)
+    except ValidationError as error:
+        raise InvalidInput(f"infer request: {explain(error)}") from error
+    tensor = request.inputs[0]
+    _supported(tensor)
+    return Question(request.id, _image(tensor, raw, max_pixels), _binary_wanted(request))
+
+
+def write_response(
+    name: str, version: str, question: Question, labels: NDArray[np.uint8], scores: Scores
+) -> tuple[dict[str, str], bytes]:
+    """(HTTP headers, body) of the answer to `question`."""
+    output: dict[str, Any] = {**LABELS, "shape": [1, *labels.shape]}
+    head: dict[str, Any] = {"model_name": name, "model_version": version, "parameters": scores.model_dump()}
+    if question.id is not None:
+        head["id"] = question.id
+    if not question.binary:
+        head["outputs"] = [{**output, "data": labels.ravel().tolist()}]
+        return {"Content-Type": "application/json"}, json.dumps(head, separators=(",", ":")).encode()
+    raw = labels.tobytes()
+    head["outputs"] = [{**output, "parameters": {"binary_data_size": len(raw)}}]
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return {"Content-Type": CONTENT_TYPE, HEADER_LENGTH: str(len(text))}, text + raw
+
+
+def _cut(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
+    if header_length is None:
+        return body, b""
+    if not header_length.isdigit() or not 0 < int(header_length) <= len(body):
+        raise InvalidInput(f"{HEADER_LENGTH} is {header_length!r}, the body has {len(body)} bytes")
+    return body[: int(header_length)], body[int(header_length) :]
+
+
+def _supported(part: _Part) -> None:
+    for name in _UNSUPPORTED:
+        if name in part.parameters:
+            raise InvalidInput(f"{part.name}: parameter {name!r} is not supported")
+
+
+def _binary_wanted(request: _Request) -> bool:
+    """Whether the labels, asked for by name or by asking for nothing in particular, come as raw bytes."""
+    binary = request.parameters.get("binary_data_output") is True
+    for output in request.outputs or ():
+        _supported(output)
+        if output.name != LABELS["name"]:
+            raise InvalidInput(f"there is no output {output.name!r}, only 'labels'")
+        binary = output.parameters.get("binary_data", binary) is True
+    return binary
+
+
+def _image(tensor: _Input, raw: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    if tensor.name != IMAGE["name"] or tensor.datatype != IMAGE["datatype"]:
+        raise InvalidInput(f"the input is 'image' of UINT8, not {tensor.name!r} of {tensor.datatype}")
+    shape = tensor.shape
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
+        raise InvalidInput(f"image: shape {shape} is not [1, height, width, 3]")
+    if shape[1] * shape[2] > max_pixels:
+        raise InvalidInput(f"image: {shape[1]}x{shape[2]} pixels, at most {max_pixels} are taken")
+    flat = _from_json(tensor) if tensor.data is not None else _from_raw(tensor, raw)
+    size = int(np.prod(shape))
+    if flat.size != size:
+        raise InvalidInput(f"image: shape {shape} needs {size} values, there are {flat.size}")
+    return flat.reshape(shape[1:])
+
+
+def _from_raw(tensor: _Input, raw: bytes) -> NDArray[np.uint8]:
+    size = tensor.parameters.get("binary_data_size")
+    if size != len(raw):
+        raise InvalidInput(f"image: neither data nor binary_data_size ({size}) fits the {len(raw)} raw bytes sent")
+    return np.frombuffer(raw, np.uint8)
+
+
+def _from_json(tensor: _Input) -> NDArray[np.uint8]:
+    try:
+        values = np.asarray(tensor.data)
+    except ValueError as error:
+        raise InvalidInput("image: data is ragged") from error
+    if values.dtype.kind not in "iu" or values.size == 0 or values.min() < 0 or values.max() > 255:
+        raise InvalidInput("image: data must be whole numbers from 0 to 255")
+    return values.astype(np.uint8).ravel()
