@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGESTS = [f"sha256:{number:064x}" for number in range(16)]
+_TRY = {"dryRun": "All", "fieldValidation": "Strict"}
 MUTATING = ("create", "update", "patch", "delete", "deletecollection")
 
 
@@ -41,10 +42,20 @@ class Kube:
         self.run("apply", "-f", "-", stdin=yaml.safe_dump_all([dict(body) for body in bodies]))
 
     def refused(self, body: Mapping[str, Any]) -> str:
-        """What the API server says of an object that it must not take."""
-        done = self.run("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(dict(body)), check=False)
-        assert done.returncode != 0, f"was taken: {done.stdout}"
-        return done.stderr
+        """What the API server says of a new object that it must not take (nothing is stored)."""
+        plural = {"JointInference": "jointinferences", "LifelongLearning": "lifelonglearnings"}.get(body["kind"])
+        place = path(plural or "modelpatches", body["metadata"]["namespace"])
+        return self._message(self.http.post(place, params=_TRY, json=dict(body)))
+
+    def refused_change(self, place: str, body: Mapping[str, Any]) -> str:
+        """What the API server says of a merge patch that it must not take (nothing is stored)."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return self._message(self.http.patch(place, params=_TRY, content=json.dumps(body), headers=headers))
+
+    @staticmethod
+    def _message(answer: httpx.Response) -> str:
+        assert answer.status_code in (400, 422), f"was taken or failed otherwise: {answer.status_code} {answer.text}"
+        return str(answer.json()["message"])
 
     def get(self, path: str) -> dict[str, Any] | None:
         """A live object by API path, or None."""

@@ -1,12 +1,17 @@
 """The three resources on a real API server: established, explained, defaulted, and refusing what they must."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from apiserver_kit import DIGESTS, Kube, custom, joint_inference
+import yaml
+from apiserver_kit import DIGESTS, ROOT, Kube, custom, joint_inference, path
 
+TABLE = yaml.safe_load((ROOT / "tests" / "operators" / "api" / "bad_specs.yaml").read_text())
+"""The same bad specs that Python refuses."""
 KINDS = {"jointinferences": "JointInference", "lifelonglearnings": "LifelongLearning", "modelpatches": "ModelPatch"}
+PLURALS = {kind: plural for plural, kind in KINDS.items()}
 
 
 def lifelong(namespace: str, **changes: Any) -> dict[str, Any]:
@@ -55,13 +60,13 @@ def test_kubectl_get_umiak_prints_columns(kube: Kube, namespace: str) -> None:
         assert word in text
 
 
-def changed(body: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
-    """A copy with one field of its spec set (None: removed)."""
-    found = copy.deepcopy(body)
+def changed(spec: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    """A copy with one dotted field set (None: removed)."""
+    found = copy.deepcopy(spec)
     *parents, last = place.split(".")
-    at = found["spec"]
+    at = found
     for part in parents:
-        at = at[int(part)] if part.isdigit() else at.setdefault(part, {})
+        at = at[part]
     if value is None:
         del at[last]
     else:
@@ -69,83 +74,64 @@ def changed(body: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
     return found
 
 
-JOINT = [
-    ("edge.model.digest", "sha256:short", "spec.edge.model.digest"),
-    ("edge.model.line", "Not A Line", "spec.edge.model.line"),
-    ("edge.model", None, "spec.edge.model"),
-    ("edge.nodes.matchLabels", {}, "spec.edge.nodes.matchLabels"),
-    ("edge.runtime", {"threads": 0}, "spec.edge.runtime.threads"),
-    ("edge.runtime", {"resources": {"limits": {"cpu": "lots"}}}, "spec.edge.runtime.resources.limits.cpu"),
-    ("edge.minReady", -1, "spec.edge.minReady"),
-    ("collaboration", "Split", "spec.collaboration"),
-    ("task", "cooking", "spec.task"),
-    ("cloud.replicas", 1000, "spec.cloud.replicas"),
-    ("cloud.fusion", {"vote": "loudest"}, "spec.cloud.fusion.vote"),
-    ("hardExamples.miners", [], "spec.hardExamples.miners"),
-    ("hardExamples.miners.0.miner", "Psychic", "spec.hardExamples.miners[0].miner"),
-    ("hardExamples.miners.0.budget", 1.5, "spec.hardExamples.miners[0].budget"),
-    ("deadlineMilliseconds", 1, "spec.deadlineMilliseconds"),
-    ("onCloudLoss", "Panic", "spec.onCloudLoss"),
-    ("replay", {"retention": "a while"}, "spec.replay.retention"),
-    ("edge.hostNetwork", True, "spec.edge.hostNetwork"),
-]
+def bad(row: dict[str, Any]) -> dict[str, Any]:
+    """The resource of a row of the table."""
+    return custom(row["kind"], "default", "bad", changed(TABLE["good"][row["kind"]], row["set"], row["to"]))
 
 
-@pytest.mark.parametrize(("place", "value", "field"), JOINT, ids=[row[0] for row in JOINT])
-def test_a_bad_joint_inference_is_refused_by_field_name(kube: Kube, place: str, value: Any, field: str) -> None:
-    assert field in kube.refused(changed(joint_inference("default"), place, value))
+def row_id(row: dict[str, Any]) -> str:
+    return f"{row['kind']}-{row['set']}-{row['to']}"
 
 
-OTHERS = [
-    (lifelong("default"), "trigger.samples", 0, "spec.trigger.samples"),
-    (lifelong("default"), "baseData", None, "spec.baseData"),
-    (lifelong("default"), "fit", {"replayShare": 1}, "spec.fit.replayShare"),
-    (lifelong("default"), "promotion", {"metric": "vibes"}, "spec.promotion.metric"),
-    (lifelong("default"), "strategy", "Osmosis", "spec.strategy"),
-    (patch("default"), "model.to", "v2", "spec.model.to"),
-    (patch("default"), "model.from", None, "spec.model.from"),
-]
+@pytest.mark.parametrize("row", TABLE["bad"], ids=row_id)
+def test_a_bad_spec_is_refused_by_field_name(kube: Kube, row: dict[str, Any]) -> None:
+    assert row["field"] in kube.refused(bad(row))
 
 
-@pytest.mark.parametrize(("body", "place", "value", "field"), OTHERS, ids=[row[3] for row in OTHERS])
-def test_a_bad_other_resource_is_refused_by_field_name(
-    kube: Kube, body: dict[str, Any], place: str, value: Any, field: str
-) -> None:
-    assert field in kube.refused(changed(body, place, value))
+def test_kubectl_says_the_field_too(kube: Kube) -> None:
+    body = joint_inference("default", deadlineMilliseconds=1)
+    done = kube.run("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(body), check=False)
+    assert done.returncode != 0
+    assert "spec.deadlineMilliseconds" in done.stderr
 
 
-RULES = [
-    (changed(joint_inference("default"), "cloud", None), "every miner must be EdgeOnly"),
-    (changed(joint_inference("default"), "edge.source", {}), "exactly one of http and directory"),
-    (changed(joint_inference("default"), "edge.source", {"http": {}, "directory": {}}), "exactly one of http"),
-    (changed(joint_inference("default"), "cloud", {}), "at least one of sam and labeller"),
-    (changed(joint_inference("default"), "hardExamples.miners.0.threshold", 0.5), "exactly one of threshold and"),
-    (changed(joint_inference("default"), "hardExamples.miners.0.budget", None), "exactly one of threshold and"),
-    (changed(joint_inference("default"), "hardExamples.miners.0.miner", "CloudOnly"), "take neither"),
-    (joint_inference("default", name="a.dot"), "at most 63 lower-case letters"),
-    ({**lifelong("default"), "metadata": {"name": "a.dot", "namespace": "default"}}, "at most 63 lower-case letters"),
-    ({**patch("default"), "metadata": {"name": "a.dot", "namespace": "default"}}, "at most 63 lower-case letters"),
-    (patch("default", to=DIGESTS[1]), "from"),
-]
-
-
-@pytest.mark.parametrize(("body", "words"), RULES, ids=[f"{n}-{row[1][:24]}" for n, row in enumerate(RULES)])
-def test_each_rule_of_the_schema_refuses(kube: Kube, body: dict[str, Any], words: str) -> None:
-    assert words in kube.refused(body)
-
-
-def test_what_may_not_change_does_not(kube: Kube, namespace: str) -> None:
-    kube.apply(joint_inference(namespace), lifelong(namespace), patch(namespace))
-    assert "immutable" in kube.refused(changed(joint_inference(namespace), "edge.model.line", "other"))
-    assert "immutable" in kube.refused(lifelong(namespace, jointInferenceRef={"name": "other"}))
-    assert "immutable" in kube.refused(patch(namespace, to=DIGESTS[3]))
-
-
-def test_every_rule_of_the_schemas_has_a_case_here(kube: Kube) -> None:
-    """A rule that is added without a case makes this fail."""
-    count = 0
+@pytest.fixture(scope="module")
+def stored(kube: Kube) -> Iterator[None]:
+    """One good resource of each kind."""
+    kube.apply(*(custom(kind, "default", "kept", spec) for kind, spec in TABLE["good"].items()))
+    yield
     for plural in KINDS:
-        body = kube.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.umiak.dev")
-        assert body is not None
-        count += str(body["spec"]["versions"]).count("'rule': ")
-    assert count == 11
+        kube.delete(path(plural, "default", "kept"))
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("row", TABLE["frozen"], ids=lambda row: f"{row['kind']}-{row['set']}")
+def test_what_may_not_change_does_not(kube: Kube, row: dict[str, Any]) -> None:
+    said = frozen(kube, row)
+    assert row["field"] in said
+    assert "immutable" in said
+
+
+def frozen(kube: Kube, row: dict[str, Any]) -> str:
+    """What the server says to changing a stored resource as a row of the table has it."""
+    spec = changed(TABLE["good"][row["kind"]], row["set"], row["to"])
+    return kube.refused_change(path(PLURALS[row["kind"]], "default", "kept"), {"spec": spec})
+
+
+@pytest.mark.usefixtures("stored")
+def test_every_rule_of_the_schemas_is_met_by_some_case(kube: Kube) -> None:
+    """A CEL rule that is added without a case in the table makes this fail."""
+    said = [kube.refused(bad(row)) for row in TABLE["bad"]] + [frozen(kube, row) for row in TABLE["frozen"]]
+    said += [kube.refused(custom(kind, "default", "a.dot", spec)) for kind, spec in TABLE["good"].items()]
+    rules = [rule for file in sorted((ROOT / "crds").iterdir()) for rule in rules_of(yaml.safe_load(file.read_text()))]
+    assert len(rules) >= 11
+    assert [rule["rule"] for rule in rules if not any(rule["message"] in text for text in said)] == []
+
+
+def rules_of(node: Any) -> list[dict[str, str]]:
+    """Every validation rule of a schema."""
+    if isinstance(node, list):
+        return [rule for item in node for rule in rules_of(item)]
+    if not isinstance(node, dict):
+        return []
+    return node.get("x-kubernetes-validations", []) + [rule for item in node.values() for rule in rules_of(item)]
