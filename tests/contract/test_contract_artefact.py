@@ -59,7 +59,7 @@ def test_manifest_in_another_spelling_is_refused() -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        {name: fact for name, fact in FACTS.items() if name != "graph.onnx"},
+        {name: fact for name, fact in FACTS.items() if name != "golden.safetensors"},
         {**FACTS, "../evil": FileFact(sha256="0" * 64, size=1)},
     ],
 )

@@ -26,7 +26,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class Model:
-    """Card, digest (`sha256:<hex>`), ONNX graph without weights (empty for a promptable model), weights by name, golden input."""
+    """Card, digest (`sha256:<hex>`), ONNX graph without weights, weights by tensor name, golden input.
+
+    A promptable model has no graph (empty); its architecture is built in torch.
+    """
 
     card: Card
     digest: str

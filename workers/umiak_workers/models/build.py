@@ -31,7 +31,8 @@ def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
     """A `Sam` from a card's config; raises ArtefactError that names the field."""
     from umiak_workers.models.sam import build_sam  # only the cloud's installation has segment-anything
 
-    return build_sam(config)
+    built: nn.Module = build_sam(config)
+    return built
 
 
 BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {"rfnet": build_rfnet, "sam": build_promptable}

@@ -1,0 +1,101 @@
+"""A promptable segmenter on torch: one embedding per photo, then as many masks as there are questions.
+
+numpy in, numpy out; the parts of the `segment-anything` package do the work (seed 001, 2.1).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from segment_anything.modeling import Sam
+
+from umiak_workers.contract.errors import InvalidInput, InvalidPrediction
+from umiak_workers.core.masks import Prompt
+from umiak_workers.models.sam import Asked, decode, geometry
+
+Image = NDArray[np.uint8]
+AT_ONCE = 32
+"""Prompts decoded together; more would only take more memory."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the image encoder made of one photo: `features` 1xExhxw float32, and the photo's `height` and `width`."""
+
+    features: NDArray[np.float32]
+    height: int
+    width: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        return int(self.features.nbytes)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """One mask per prompt, in their order: `masks` NxHxW bool, `quality` N float32 (predicted IoU, 0..1)."""
+
+    masks: NDArray[np.bool_]
+    quality: NDArray[np.float32]
+
+
+class SamSegmenter:
+    """A `Sam` of any size, ready to be asked. Not safe for use from several threads at once."""
+
+    def __init__(self, sam: Sam) -> None:
+        self._sam = sam.eval()
+        self._side = int(sam.image_encoder.img_size)
+
+    @torch.inference_mode()
+    def encode(self, image: Image) -> Embedding:
+        """Embed one HxWx3 uint8 photo; raises InvalidInput for another array, InvalidPrediction if it is not finite."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise InvalidInput(f"a photo is HxWx3 uint8, this is {image.shape} {image.dtype}")
+        height, width = geometry(self._side, image.shape[0], image.shape[1])
+        fitted = np.array(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR))
+        pixels = torch.from_numpy(fitted).permute(2, 0, 1).float()
+        features = self._sam.image_encoder(self._sam.preprocess(pixels)[None]).numpy()
+        if not np.isfinite(features).all():
+            raise InvalidPrediction("the image embedding is not finite")
+        return Embedding(features, image.shape[0], image.shape[1])
+
+    @torch.inference_mode()
+    def decode(self, embedding: Embedding, prompts: Sequence[Prompt], height: int, width: int) -> Masks:
+        """Answer prompts (pixels of the photo) with masks of `height` x `width`, whatever the photo's own size is."""
+        masks = np.zeros((len(prompts), height, width), dtype=bool)
+        quality = np.zeros(len(prompts), dtype=np.float32)
+        features = torch.from_numpy(embedding.features)
+        for rows in _alike(prompts):
+            asked = self._scaled([prompts[row] for row in rows], embedding)
+            logits, guess = decode(self._sam, features, asked)
+            fitted = geometry(self._side, embedding.height, embedding.width)
+            grown = self._sam.postprocess_masks(logits[:, None], fitted, (height, width))[:, 0]
+            masks[rows] = (grown > self._sam.mask_threshold).numpy()
+            quality[rows] = guess.numpy()
+        if not np.isfinite(quality).all():
+            raise InvalidPrediction("the predicted quality of a mask is not finite")
+        return Masks(masks, np.clip(quality, 0, 1))
+
+    def _scaled(self, prompts: list[Prompt], embedding: Embedding) -> Asked:
+        scale = self._side / max(embedding.height, embedding.width)
+        points = torch.tensor([prompt.points for prompt in prompts], dtype=torch.float32) * scale
+        boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+        some = points.numel() > 0
+        return Asked(
+            points if some else None,
+            torch.ones(points.shape[:2]) if some else None,
+            torch.tensor(boxes, dtype=torch.float32) * scale if boxes else None,
+        )
+
+
+def _alike(prompts: Sequence[Prompt]) -> Iterable[list[int]]:
+    """Rows of prompts that can be asked together: all with a box or none, with equally many points, AT_ONCE at most."""
+    forms: dict[tuple[bool, int], list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        forms.setdefault((prompt.box is not None, len(prompt.points)), []).append(row)
+    for rows in forms.values():
+        yield from (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
