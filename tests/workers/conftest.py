@@ -116,12 +116,10 @@ class Role:
         while time.monotonic() < until:
             assert self.process is not None
             assert self.process.poll() is None, f"{self.name} ended: {self.log()}"
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
                 connection.request("GET", path)
-                answered = connection.getresponse().status
-                connection.close()
-                if answered == status:
+                if connection.getresponse().status == status:
                     return self
             time.sleep(0.05)
         raise AssertionError(f"{self.name} is not ready: {self.log()}")
@@ -154,22 +152,9 @@ class Role:
         return self.logs[-1].read_text(errors="replace")
 
 
-@pytest.fixture
-def role(tmp_path: Path) -> Iterator[Callable[..., Role]]:
-    """`role("edge", config, endpoints, token, state)` -> Role, not started yet; ended with the test."""
-    with _roles(tmp_path) as make:
-        yield make
-
-
-@pytest.fixture(scope="module")
-def module_role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Role]]:
-    """The same for a process that a module's tests share."""
-    with _roles(tmp_path_factory.mktemp("roles")) as make:
-        yield make
-
-
 @contextlib.contextmanager
-def _roles(base: Path) -> Iterator[Callable[..., Role]]:
+def _roles(root: Path) -> Iterator[Callable[..., Role]]:
+    """A maker of processes with their config folders under `root`; what still runs at the end is killed."""
     made: list[Role] = []
 
     def make(
@@ -179,7 +164,7 @@ def _roles(base: Path) -> Iterator[Callable[..., Role]]:
         token: str = "x",
         state: Path | None = None,
     ) -> Role:
-        folder = base / f"etc-{name}-{len(made)}"
+        folder = root / f"etc-{name}-{len(made)}"
         folder.mkdir()
         text = config if isinstance(config, str | bytes) else config.model_dump_json()
         (folder / "config.json").write_bytes(text.encode() if isinstance(text, str) else text)
@@ -196,3 +181,17 @@ def _roles(base: Path) -> Iterator[Callable[..., Role]]:
             if one.process is not None and one.process.poll() is None:
                 one.process.kill()
                 one.process.wait(10)
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Iterator[Callable[..., Role]]:
+    """`role("edge", config, endpoints, token, state)` -> Role, not started yet; ended with the test."""
+    with _roles(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def shared_role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Role]]:
+    """The same for a process that several tests share; ended with the session."""
+    with _roles(tmp_path_factory.mktemp("shared")) as make:
+        yield make
