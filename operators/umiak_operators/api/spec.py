@@ -51,7 +51,8 @@ def parse_spec(kind: type[S], resource: Resource) -> S:
 
 
 def _first(kind: type[Spec], error: ValidationError) -> InvalidSpec:
-    item = error.errors()[0]
+    found = error.errors()
+    item = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a typo is also a missing field
     path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
     return InvalidSpec(path, _advice(kind, item["type"], item["msg"], item["loc"], item.get("input")))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 import yaml
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from umiak_operators.api.resource import Resource
@@ -124,17 +124,20 @@ def _digest(value: str) -> str:
     return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"
 
 
-def as_table(planned: Planned) -> Table:
-    """One line per child."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("Owner", "Kind", "Name", "For", "Runs"):
+def as_table(planned: Planned) -> Group:
+    """One table per resource, one line per child."""
+    return Group(*(_table(resource, its_plan) for resource, its_plan in planned if its_plan.children))
+
+
+def _table(resource: Resource, its_plan: Plan) -> Table:
+    table = Table(title=str(resource.key), title_justify="left", box=None, pad_edge=False)
+    for heading in ("Kind", "Name", "For", "Runs"):
         table.add_column(heading, overflow="fold")
-    for resource, its_plan in planned:
-        for child in its_plan.children:
-            meta = child["metadata"]
-            labels = meta.get("labels", {})
-            place = labels.get(names.EDGE) or labels.get(names.COMPONENT, "")
-            table.add_row(str(resource.key), child["kind"], meta["name"], place, ", ".join(_containers(child)))
+    for child in its_plan.children:
+        meta = child["metadata"]
+        labels = meta.get("labels", {})
+        place = labels.get(names.EDGE) or labels.get(names.COMPONENT, "")
+        table.add_row(child["kind"], meta["name"], place, ", ".join(_containers(child)))
     return table
 
 

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Write the digests of built-in models into YAML: `tools/pin_examples.py [FILE...]`, by default docs/examples.
+
+A digest belongs to a built-in model where `builtin:<name>` stands on its own line (as `uri:` or in a comment), or in
+the `uri:` line right above it. `--check` writes nothing and exits 1 where a digest is stale.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from umiak_workers.contract.artefact import MANIFEST, model_digest, parse_manifest
+
+ROOT = Path(__file__).parents[1]
+BUILTIN = ROOT / "workers" / "umiak_workers" / "builtin"
+NAME = re.compile(r"builtin:([a-z0-9][a-z0-9.-]*)")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def digest_of(name: str) -> str | None:
+    """Digest of a built-in model, or None where there is none of that name."""
+    manifest = BUILTIN / name / MANIFEST
+    return model_digest(parse_manifest(manifest.read_bytes())) if manifest.is_file() else None
+
+
+def pinned(text: str) -> tuple[str, set[str]]:
+    """`text` with every digest of a built-in model as it is today, and the names of models that are missing."""
+    lines, missing, above = [], set(), None
+    for line in text.splitlines(keepends=True):
+        found = NAME.search(line)
+        name = found.group(1) if found else above if "digest:" in line else None
+        above = found.group(1) if found else None
+        if name and DIGEST.search(line):
+            digest = digest_of(name)
+            missing |= set() if digest else {name}
+            line = DIGEST.sub(digest, line) if digest else line
+        lines.append(line)
+    return "".join(lines), missing
+
+
+def main() -> int:
+    """Exit code 1 where something is stale (with `--check`) or a model is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, default=sorted((ROOT / "docs" / "examples").rglob("*.yaml")))
+    parser.add_argument("--check", action="store_true", help="only say what is stale")
+    options = parser.parse_args()
+    wrong = 0
+    for file in options.files:
+        before = file.read_text()
+        after, missing = pinned(before)
+        for name in sorted(missing):
+            print(f"{file}: there is no built-in model {name}", file=sys.stderr)
+        if before != after:
+            print(f"{file}: {'stale' if options.check else 'pinned'}")
+            if not options.check:
+                file.write_text(after)
+        wrong += bool(missing) or (options.check and before != after)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
