@@ -49,7 +49,8 @@ class ReleaseSpec(Message):
     """Move a line's head from one digest to another, compare-and-swap on `from_digest`."""
 
     line: Annotated[str, Field(pattern=LINE_PATTERN)]
-    from_digest: Digest | None
+    from_digest: Digest | None = None
+    """None: the line is empty."""
     to_digest: Digest
 
 
@@ -83,7 +84,7 @@ class LineView(Message):
     """The head of a line."""
 
     line: str
-    digest: Digest | None
+    digest: Digest | None = None
     sequence: int
     conflict: str = ""
     """Why the initial model was not taken: another resource named another one, or it could not be loaded."""

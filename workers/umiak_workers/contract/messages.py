@@ -192,7 +192,7 @@ class AgentState(Message):
 
     version: Literal[1] = 1
     line: str
-    active: Digest | None
+    active: Digest | None = None
     sequence: int
     """The highest accepted release sequence; 0 before the first."""
     state: Literal["Idle", "Downloading", "Installing", "Failed"]
@@ -230,7 +230,7 @@ class LiveSettings(Message):
     """What may change without a restart; the router polls it from the hub and applies it in place.
 
     `rules` follows the config's rules in order and number (a mismatch means that the pod is about to be replaced:
-    keep the config's). `threshold` and `budget` say the same for a config with exactly one rule.
+    keep the config's). `threshold` and `budget` are those of the first rule that takes one.
     """
 
     version: Literal[1] = 1

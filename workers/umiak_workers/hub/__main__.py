@@ -1,0 +1,90 @@
+"""`python -m umiak_workers.hub --config F --state D`: models, lines, replay and reports behind one listener."""
+
+import asyncio
+import random
+import threading
+import time
+
+import structlog
+
+from umiak_workers.adapters import process, serving
+from umiak_workers.adapters.auth import Gate, read_operator_key
+from umiak_workers.adapters.configfile import Loaded, load
+from umiak_workers.adapters.mqtt import MqttLink
+from umiak_workers.contract import identity
+from umiak_workers.contract.config import HubConfig
+from umiak_workers.contract.endpoints import BROKER
+from umiak_workers.contract.errors import UmiakError
+from umiak_workers.core.release import key_id
+from umiak_workers.hub.app import build
+from umiak_workers.hub.hints import Hints
+from umiak_workers.hub.housekeeping import Chore, chores, keep_house
+from umiak_workers.hub.hub import Hub
+from umiak_workers.hub.importer import Importer
+
+KEEPALIVE_SECONDS = 30
+HINT_SECONDS = 0.25
+IMPORT_SECONDS = 0.5
+log = structlog.get_logger()
+
+
+async def main(given: process.Arguments, stop: asyncio.Event) -> None:
+    """Wire and run until `stop`."""
+    state = given.state_folder()
+    loaded = load(HubConfig, given.config, None, "hub")
+    gate = Gate(read_operator_key(loaded.folder))
+    for trusted in loaded.config.trusted_keys:
+        key_id(trusted)  # a key that is none is found at start, not with the first signature
+    listener = serving.bind(loaded.endpoints, "hub")
+    hub = Hub(loaded.config, state, time.time)
+    await asyncio.to_thread(hub.start)
+    threading.Thread(target=_import, args=(hub,), name="importer", daemon=True).start()
+    link = _link(loaded)
+    todo = chores(hub) + ((_hinting(hub, link),) if link else ())
+    try:
+        app = build(hub, gate, stop)
+        await serving.until_stopped(
+            stop, serving.serve(app, listener, stop), keep_house(todo, stop), _wake_waiting(hub, stop)
+        )
+    finally:
+        if link:
+            link.stop(None)
+        await asyncio.to_thread(hub.close)
+
+
+def _import(hub: Hub) -> None:
+    """Initial models come in a thread of their own: a slow network must not hold up the end of the process."""
+    importer = Importer(hub, random.Random())
+    while True:
+        hub.import_wanted.wait(IMPORT_SECONDS)
+        if hub.import_wanted.is_set() or importer.is_due():
+            hub.import_wanted.clear()
+            try:
+                importer.work()
+            except UmiakError as error:
+                log.warning("importing failed and will be tried again", reason=str(error))
+
+
+def _link(loaded: Loaded[HubConfig]) -> MqttLink | None:
+    """The broker, where the endpoint map knows one."""
+    if BROKER not in loaded.endpoints.known:
+        return None
+    who = str(identity.claimed(loaded.token))
+    secret = loaded.token.partition(".")[2]
+    return MqttLink(loaded.endpoints.resolve(BROKER), who, secret, None, KEEPALIVE_SECONDS)
+
+
+def _hinting(hub: Hub, link: MqttLink) -> Chore:
+    hints = Hints(hub, link)
+    hints.start()
+    link.start()
+    return Chore("send hints", HINT_SECONDS, hints.send)
+
+
+async def _wake_waiting(hub: Hub, stop: asyncio.Event) -> None:
+    await stop.wait()
+    hub.bell.ring()
+
+
+if __name__ == "__main__":
+    process.run("hub", main)

@@ -1,0 +1,139 @@
+"""What edges say of themselves. Facts (a digest, a state) are durable before they are acknowledged and wake the
+operator at once; running figures are kept in memory, written every second, and wake it every few seconds at most.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, insert, select
+
+from umiak_workers.contract.fleet import EdgeView
+from umiak_workers.contract.messages import AgentState, RouterState
+from umiak_workers.contract.wire import parse
+from umiak_workers.hub import tables
+
+Key = tuple[str, str, str]
+"""namespace, resource, edge"""
+_FIGURES = {"at", "bytes_downloaded"}
+_reports = tables.reports.c
+
+
+@dataclass(frozen=True)
+class Report:
+    """The last word of one edge. `gone`: its last will arrived after it was last heard of."""
+
+    seen_at: float = 0.0
+    agent: AgentState | None = None
+    router: RouterState | None = None
+    gone: bool = False
+
+
+class Reports:
+    """Every edge's last report, in memory; `flush` makes it durable."""
+
+    def __init__(self, silence_seconds: float) -> None:
+        self._silence = silence_seconds
+        self._lock = threading.Lock()
+        self._known: dict[Key, Report] = {}
+        self._dirty: set[Key] = set()
+        self._reporting: dict[Key, bool] = {}
+
+    def load(self, sql: Connection) -> None:
+        """Read what a former process wrote."""
+        for row in sql.execute(select(tables.reports)):
+            agent = parse(AgentState, row.agent) if row.agent else None
+            router = parse(RouterState, row.router) if row.router else None
+            self._known[(row.namespace, row.resource, row.edge)] = Report(row.seen_at, agent, router)
+
+    def agent(self, key: Key, state: AgentState, now: float) -> bool:
+        """Take an agent's word; True when a fact changed."""
+        with self._lock:
+            before = self._known.get(key, Report())
+            self._set(key, replace(before, agent=state, seen_at=now, gone=False))
+        old = before.agent.model_dump(exclude=_FIGURES) if before.agent else None
+        return old != state.model_dump(exclude=_FIGURES)
+
+    def router(self, key: Key, state: RouterState, now: float) -> None:
+        """Take a router's running totals."""
+        with self._lock:
+            self._set(key, replace(self._known.get(key, Report()), router=state, seen_at=now, gone=False))
+
+    def presence(self, key: Key, up: bool) -> None:
+        """The broker saw an edge come or go. A hint: it says at once what silence would say later, and no more."""
+        with self._lock:
+            before = self._known.get(key)
+            if before:
+                self._known[key] = replace(before, gone=not up)
+
+    def _set(self, key: Key, report: Report) -> None:
+        self._known[key] = report
+        self._dirty.add(key)
+
+    def flush(self, sql: Connection, only: Key | None = None) -> None:
+        """Write what changed since the last time (of one edge, or of all)."""
+        with self._lock:
+            going = {key: self._known.get(key) for key in (self._dirty if only is None else {only})}
+            self._dirty -= going.keys()
+        for (namespace, resource, edge), report in going.items():
+            here = (_reports.namespace == namespace, _reports.resource == resource, _reports.edge == edge)
+            sql.execute(delete(tables.reports).where(*here))
+            if report:
+                sql.execute(insert(tables.reports).values(**_row(namespace, resource, edge, report)))
+
+    def is_dirty(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._dirty)
+
+    def forget(self, namespace: str, resource: str, keep: tuple[str, ...]) -> None:
+        """Drop the edges of a resource that are not in `keep`."""
+        with self._lock:
+            for key in [key for key in self._known if key[:2] == (namespace, resource) and key[2] not in keep]:
+                self._known.pop(key)
+                self._dirty.discard(key)
+                self._reporting.pop(key, None)
+
+    def view(self, key: Key, now: float) -> EdgeView:
+        """What the operator sees of an edge."""
+        report = self._known.get(key)
+        if report is None:
+            return EdgeView(edge=key[2], reporting=False)
+        return EdgeView(
+            edge=key[2],
+            reporting=self._is_reporting(report, now),
+            last_seen=report.seen_at,
+            agent=report.agent,
+            router=report.router,
+        )
+
+    def _is_reporting(self, report: Report, now: float) -> bool:
+        return not report.gone and now - report.seen_at < self._silence
+
+    def flipped(self, now: float) -> set[Key]:
+        """The edges that fell silent or spoke again since the last call."""
+        with self._lock:
+            seen = {key: self._is_reporting(report, now) for key, report in self._known.items()}
+            changed = {key for key, reporting in seen.items() if self._reporting.get(key, False) != reporting}
+            self._reporting = seen
+        return changed
+
+    def running(self) -> set[str]:
+        """The digests that edges run or are about to run."""
+        with self._lock:
+            agents = [report.agent for report in self._known.values() if report.agent]
+        return {digest for agent in agents for digest in (agent.active, agent.wanted) if digest}
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """(edges heard of, edges reporting)."""
+        with self._lock:
+            return len(self._known), sum(self._is_reporting(report, now) for report in self._known.values())
+
+
+def _row(namespace: str, resource: str, edge: str, report: Report) -> dict[str, object]:
+    return {
+        "namespace": namespace,
+        "resource": resource,
+        "edge": edge,
+        "agent": report.agent and report.agent.model_dump_json(),
+        "router": report.router and report.router.model_dump_json(),
+        "seen_at": report.seen_at,
+    }
