@@ -21,11 +21,11 @@ def rules(spec: JointInference) -> tuple[MinerRule, ...]:
 def settings(spec: JointInference, generation: int) -> LiveSettings:
     """What the hub passes on; the generation is the version."""
     miners = spec.hard_examples.miners
-    only = miners[0] if len(miners) == 1 else None
+    first = next((rule for rule in miners if rule.threshold is not None or rule.budget is not None), None)
     return LiveSettings(
         settings_version=generation,
-        threshold=only.threshold if only else None,
-        budget=only.budget if only else None,
+        threshold=first.threshold if first else None,
+        budget=first.budget if first else None,
         rules=tuple(LiveRule(miner=rule.miner, threshold=rule.threshold, budget=rule.budget) for rule in miners),
         deadline_milliseconds=spec.deadline_milliseconds,
     )

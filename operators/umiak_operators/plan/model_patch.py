@@ -86,23 +86,20 @@ def _succeeded(fleet: FleetView | None, rollout: Rollout) -> Condition:
     release = fleet.release
     if release is None:
         return Condition("Succeeded", "Unknown", "WaitingForHub", "the hub has not taken the release yet")
-    if release.state in _REFUSED and not _already_there(fleet, rollout):
+    if release.state in _REFUSED:
         return Condition("Succeeded", "False", release.state, release.message or _REFUSED[release.state])
-    if release.state in ("Published", *_REFUSED):
-        return _rolled_out(rollout)
-    return Condition("Succeeded", "Unknown", release.state, release.message)
+    if release.state != "Published":
+        return Condition("Succeeded", "Unknown", release.state, release.message)
+    return _rolled_out(rollout, fleet.line.digest if fleet.line else None)
 
 
-def _already_there(fleet: FleetView, rollout: Rollout) -> bool:
-    """The same move was made before: the head is what this patch wants."""
-    return fleet.line is not None and fleet.line.digest == rollout.to
-
-
-def _rolled_out(rollout: Rollout) -> Condition:
+def _rolled_out(rollout: Rollout, head: str | None) -> Condition:
     if not rollout.edges:
         return Condition("Succeeded", "True", "HeadMoved", "no edge follows the line")
     if len(rollout.updated()) == len(rollout.edges):
         return Condition("Succeeded", "True", "EdgesUpdated", "every edge of the line runs the new model")
+    if head not in (None, rollout.to):
+        return Condition("Succeeded", "False", "Superseded", f"{_REFUSED['Superseded']}: it is {head}")
     if failed := rollout.failed():
         return Condition("Succeeded", "Unknown", "EdgesFailing", named(failed))
     if silent := rollout.silent():

@@ -80,7 +80,7 @@ def line_started(standing: Standing) -> Condition | None:
     fleet = standing.seen.fleet
     if fleet is None or fleet.line is None or not fleet.line.conflict:
         return None
-    return _not_ready("LineConflict", fleet.line.conflict)
+    return _not_ready("LineConflict" if fleet.line.digest else "LineNotStarted", fleet.line.conflict)
 
 
 def enough_nodes(standing: Standing) -> Condition | None:

@@ -87,9 +87,11 @@ def test_a_refused_move_ends_it_for_good(world: Any, condition: Any, state: str)
     assert later.status["edges"] == found.status["edges"]
 
 
-def test_the_same_move_made_before_is_no_conflict(world: Any, condition: Any) -> None:
-    found = plan(world, view(world, "Conflict", edge(world, "a", 2), head=2))
-    assert condition(found, "Succeeded") == ("True", "EdgesUpdated")
+def test_a_release_that_was_overtaken_ends(world: Any, condition: Any) -> None:
+    edges = (edge(world, "a", 2), edge(world, "b", 3))
+    found = plan(world, view(world, "Published", *edges, head=3))
+    assert condition(found, "Succeeded") == ("False", "Superseded")
+    assert world.digest(3) in found.status["conditions"][0]["message"]
 
 
 def test_success_stays_when_the_line_moves_on(world: Any, condition: Any) -> None:

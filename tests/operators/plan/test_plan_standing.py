@@ -74,11 +74,13 @@ def test_a_broken_neighbour_is_no_conflict(world: Any, condition: Any) -> None:
     assert condition(desired(world.joint(), world.seen(children=ALL, related=(broken,)), NOW), "Ready")[0] == "True"
 
 
-def test_what_the_hub_says_of_the_line(world: Any, condition: Any) -> None:
-    line = LineView(line="site/scene", digest=None, sequence=0, conflict="builtin:scene has another digest")
+@pytest.mark.parametrize(("head", "reason"), [(None, "LineNotStarted"), (7, "LineConflict")])
+def test_what_the_hub_says_of_the_line(world: Any, condition: Any, head: int | None, reason: str) -> None:
+    digest = None if head is None else world.digest(head)
+    line = LineView(line="site/scene", digest=digest, sequence=0, conflict="builtin:scene has another digest")
     seen = world.seen(children=ALL, fleet=world.view(world.joint(), line=line))
     plan = desired(world.joint(), seen, NOW)
-    assert condition(plan, "Ready") == ("False", "LineConflict")
+    assert condition(plan, "Ready") == ("False", reason)
     assert plan.status["conditions"][0]["message"] == "builtin:scene has another digest"
 
 
@@ -135,13 +137,14 @@ def test_the_hub_is_told_everything_once(world: Any) -> None:
 
 
 def test_several_rules_travel_by_position(world: Any) -> None:
-    miners = [{"miner": "Random", "budget": 0.1}, {"miner": "ScoreMargin", "threshold": 0.4}]
+    miners = [{"miner": "EdgeOnly"}, {"miner": "Random", "budget": 0.1}, {"miner": "ScoreMargin", "threshold": 0.4}]
     plan = desired(world.joint(hardExamples={"miners": miners}), world.seen(), NOW)
     assert plan.fleet is not None
     settings = plan.fleet.settings
     assert settings is not None
     assert [(rule.miner, rule.threshold, rule.budget) for rule in settings.rules] == [
+        ("EdgeOnly", None, None),
         ("Random", None, 0.1),
         ("ScoreMargin", 0.4, None),
     ]
-    assert (settings.threshold, settings.budget) == (None, None)
+    assert (settings.threshold, settings.budget) == (None, 0.1)
