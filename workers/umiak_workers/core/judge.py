@@ -7,8 +7,12 @@ the budget allows. The first rule that calls a frame hard decides; later rules d
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pydantic import ValidationError
+
 from umiak_workers.contract.config import MinerRule
-from umiak_workers.contract.messages import LiveSettings, Scores
+from umiak_workers.contract.errors import MessageError
+from umiak_workers.contract.messages import LiveRule, LiveSettings, Scores
+from umiak_workers.contract.wire import explain
 from umiak_workers.core.budget import Budget, spend
 
 Draw = Callable[[], float]
@@ -67,25 +71,28 @@ def judge(state: Judge, scores: Scores, draw: Draw) -> tuple[Verdict | None, Jud
 
 
 def retuned(state: Judge, settings: LiveSettings) -> Judge:
-    """The judge under live settings: threshold or budget of its first rule that takes one.
+    """The judge under live settings; what a budget remembers is kept when only its share changes.
 
-    What a budget remembers is kept when only its share changes. A setting that is absent changes nothing.
+    Settings for another chain (other miners, or another kind of number) change nothing: the pod is about to be
+    replaced. Raises MessageError for a number that no config would take.
     """
-    index = next((i for i, rule in enumerate(state.rules) if rule.miner not in _FIXED), None)
-    if index is None or (settings.threshold is None and settings.budget is None):
+    wanted = settings.rules
+    if not wanted and len(state.rules) == 1 and (settings.threshold is not None or settings.budget is not None):
+        only = LiveRule(miner=state.rules[0].miner, threshold=settings.threshold, budget=settings.budget)
+        wanted = (only,)
+    if [rule.miner for rule in wanted] != [rule.miner for rule in state.rules]:
         return state
-    rules = list(state.rules)
-    if settings.threshold is not None:
-        rules[index] = replace(rules[index], threshold=settings.threshold, budget=None)
-    else:
-        rules[index] = replace(rules[index], threshold=None, budget=_shared(rules[index].budget, settings.budget))
-    return Judge(tuple(rules))
+    return Judge(tuple(_retuned(rule, live) for rule, live in zip(state.rules, wanted, strict=True)))
 
 
-def _shared(budget: Budget | None, share: float | None) -> Budget:
-    if share is None:
-        raise ValueError("a budget needs a share")
-    return replace(budget, share=share) if budget else Budget(share)
+def _retuned(rule: Rule, live: LiveRule) -> Rule:
+    try:
+        new = _rule(MinerRule(miner=live.miner, threshold=live.threshold, budget=live.budget))
+    except ValidationError as error:
+        raise MessageError(f"live settings: {live.miner}: {explain(error)}") from error
+    if rule.budget and new.budget:
+        return replace(new, budget=replace(rule.budget, share=new.budget.share))
+    return new
 
 
 def _rule(rule: MinerRule) -> Rule:
