@@ -1,6 +1,7 @@
 """The `umiak` command: finds every subcommand by the entry point group `umiak.commands`.
 
 Neither package imports the other for it: `umiak_workers` and `umiak_operators` both register typer apps or functions.
+Only the subcommand that was asked for is imported: `umiak infer` does not wait for the operator's libraries.
 """
 
 import sys
@@ -13,8 +14,8 @@ from umiak_workers.contract.errors import UmiakError
 GROUP = "umiak.commands"
 
 
-def build() -> typer.Typer:
-    """The root command with every registered subcommand whose dependencies are installed."""
+def build(asked: str | None) -> typer.Typer:
+    """The root command with the subcommand `asked` for, or with every registered one."""
     app = typer.Typer(
         name="umiak",
         no_args_is_help=True,
@@ -27,8 +28,9 @@ def build() -> typer.Typer:
     def root() -> None:
         """Keeps `umiak <command>` a group even while only one command is installed."""
 
-    for point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
-        add(app, point.name, point.load())
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    for name in [asked] if asked in points else sorted(points):
+        add(app, name, points[name].load())
     return app
 
 
@@ -43,7 +45,11 @@ def add(app: typer.Typer, name: str, command: object) -> None:
 def main() -> None:
     """Entry point of the console script: errors raised on purpose are one line on stderr and exit code 2."""
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except UmiakError as error:
         print(f"umiak: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
