@@ -75,7 +75,7 @@ class Cluster:
         live = known.status if known and known.uid == resource.uid else resource.status
         if live == status or self._pruned.get(key) == (_digest(status), _digest(live)):
             return
-        log.info("status", kind=key.kind, namespace=key.namespace, name=key.name, **_verdict(status))
+        log.info("status", key=str(key), why=_difference(status, live))
         body = await world.api.set_status(key.kind, key.namespace, key.name, resource.uid, status)
         if body is None:
             world.index.lost_owner(key, resource.uid)
@@ -130,7 +130,7 @@ def _digest(status: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(status, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _verdict(status: Mapping[str, Any]) -> dict[str, str]:
-    """The first condition in a word, for the log."""
-    conditions = status.get("conditions") or [{}]
-    return {"condition": f"{conditions[0].get('type')}={conditions[0].get('status')}/{conditions[0].get('reason')}"}
+def _difference(status: Mapping[str, Any], live: Mapping[str, Any]) -> str:
+    """Where a status is to change, and how its conditions read then: one line for the log."""
+    conditions = (f"{item['type']}={item['status']}/{item['reason']}" for item in status.get("conditions") or ())
+    return f"{missing(status, live) or 'fields leave'}; {' '.join(conditions)}"
