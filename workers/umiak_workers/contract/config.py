@@ -138,6 +138,8 @@ class Fusion(Config):
     """Most prompts per frame."""
     minimum_quality: Annotated[float, Field(ge=0, le=1)] = 0.7
     """SAM's own predicted IoU below which a mask is not used."""
+    certain: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Probability above which a pixel keeps its own label against any mask."""
 
 
 class CloudConfig(Config):

@@ -22,8 +22,8 @@ class Rule:
     """Which masks may speak and how their pixels vote.
 
     `minimum_area` in pixels; `margin` the share of the vote (0..1) by which the winner must lead; `minimum_quality` the
-    segmenter's own predicted IoU; `certain` the probability (0..1) from which on a pixel keeps its own label against
-    any mask (more than 1: never).
+    segmenter's own predicted IoU; `certain` the probability (0..1) above which a pixel keeps its own label against any
+    mask (1: never).
     """
 
     vote: Vote
@@ -41,10 +41,11 @@ class Labelled:
     probability: Floats
     masks: int
 
-    def confidence(self) -> float:
-        """Mean probability of the labels over the pixels that have one; 0 where none has."""
-        opinion = self.labels != VOID
-        return float(np.clip(self.probability[opinion].mean(), 0, 1)) if opinion.any() else 0.0
+
+def mean_probability(labels: NDArray[np.uint8], probability: Floats) -> float:
+    """Mean probability (0..1) of the pixels that have a label; 0 where none has."""
+    opinion = labels != VOID
+    return float(np.clip(probability[opinion].mean(dtype=np.float64), 0, 1)) if opinion.any() else 0.0
 
 
 def softmax(logits: Floats) -> Floats:
@@ -66,7 +67,7 @@ def label_masks(logits: Floats, masks: Bools, quality: Floats, rule: Rule) -> La
     own = probability.max(axis=0)
     voters = np.isfinite(own)
     labels = np.where(voters, np.argmax(np.where(voters, probability, 0), axis=0), VOID).astype(np.uint8)
-    firm = voters & (own >= rule.certain)
+    firm = voters & (own > rule.certain)
     certainty = np.where(voters, own, np.float32(0)).astype(np.float32)
     areas = masks.reshape(len(masks), -1).sum(axis=1)
     usable = np.flatnonzero((areas >= max(rule.minimum_area, 1)) & (quality >= rule.minimum_quality))

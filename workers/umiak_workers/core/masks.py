@@ -46,6 +46,14 @@ class Prompt:
     box: tuple[float, float, float, float] | None
     points: tuple[tuple[float, float], ...]
 
+    def scaled(self, across: float, down: float) -> "Prompt":
+        """The same question about a picture that is so many times wider and higher."""
+        points = tuple((x * across, y * down) for x, y in self.points)
+        if self.box is None:
+            return Prompt(None, points)
+        left, top, right, bottom = self.box
+        return Prompt((left * across, top * down, right * across, bottom * down), points)
+
 
 def components(labels: NDArray[np.integer], ignore: int = VOID) -> Components:
     """4-connected areas of equal value in an HxW map; pixels of value `ignore` belong to none."""

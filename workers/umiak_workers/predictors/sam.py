@@ -4,7 +4,6 @@ numpy in, numpy out; the parts of the `segment-anything` package do the work (se
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,41 +11,23 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from segment_anything.modeling import Sam
 
-from umiak_workers.contract.errors import InvalidInput, InvalidPrediction
+from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.masks import Prompt
+from umiak_workers.core.model import Golden, Model
+from umiak_workers.models.build import rebuild
 from umiak_workers.models.sam import Asked, decode, geometry
+from umiak_workers.predictors.promptable import Embedding, Masks
 
 Image = NDArray[np.uint8]
 AT_ONCE = 32
 """Prompts decoded together; more would only take more memory."""
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """What the image encoder made of one photo: `features` 1xExhxw float32, and the photo's `height` and `width`."""
-
-    features: NDArray[np.float32]
-    height: int
-    width: int
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held."""
-        return int(self.features.nbytes)
-
-
-@dataclass(frozen=True)
-class Masks:
-    """One mask per prompt, in their order: `masks` NxHxW bool, `quality` N float32 (predicted IoU, 0..1)."""
-
-    masks: NDArray[np.bool_]
-    quality: NDArray[np.float32]
-
-
 class SamSegmenter:
     """A `Sam` of any size, ready to be asked. Not safe for use from several threads at once."""
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Sam, digest: str) -> None:
+        self.digest = digest
         self._sam = sam.eval()
         self._side = int(sam.image_encoder.img_size)
 
@@ -62,6 +43,14 @@ class SamSegmenter:
         if not np.isfinite(features).all():
             raise InvalidPrediction("the image embedding is not finite")
         return Embedding(features, image.shape[0], image.shape[1])
+
+    @torch.inference_mode()
+    def logits(self, embedding: Embedding, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """NxSxS mask logits of the model's own square, for prompts of one form."""
+        low: NDArray[np.float32] = decode(
+            self._sam, torch.from_numpy(embedding.features), self._scaled(prompts, embedding)
+        )[0].numpy()
+        return low
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: Sequence[Prompt], height: int, width: int) -> Masks:
@@ -80,7 +69,7 @@ class SamSegmenter:
             raise InvalidPrediction("the predicted quality of a mask is not finite")
         return Masks(masks, np.clip(quality, 0, 1))
 
-    def _scaled(self, prompts: list[Prompt], embedding: Embedding) -> Asked:
+    def _scaled(self, prompts: Sequence[Prompt], embedding: Embedding) -> Asked:
         scale = self._side / max(embedding.height, embedding.width)
         points = torch.tensor([prompt.points for prompt in prompts], dtype=torch.float32) * scale
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
@@ -99,3 +88,41 @@ def _alike(prompts: Sequence[Prompt]) -> Iterable[list[int]]:
         forms.setdefault((prompt.box is not None, len(prompt.points)), []).append(row)
     for rows in forms.values():
         yield from (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+
+
+def load_sam(model: Model) -> SamSegmenter:
+    """The segmenter of an artefact, once it has answered its golden input; weights are bound by name, each or none.
+
+    Raises ArtefactError if card and weights do not fit, InvalidPrediction if the answer is not the recorded one.
+    """
+    if model.card.task != "promptable-segmentation":
+        raise ArtefactError(f"{model.card.name} is a {model.card.task} model, not a promptable one")
+    sam = rebuild(model.card, model.weights)
+    if not isinstance(sam, Sam):
+        raise ArtefactError(f"{model.card.name}: its architecture is no promptable segmenter")
+    segmenter = SamSegmenter(sam, model.digest)
+    check_golden(segmenter, model.golden)
+    return segmenter
+
+
+def golden_prompts(height: int, width: int) -> tuple[Prompt, ...]:
+    """What every promptable model is asked about its golden photo: two overlapping boxes with a point in each."""
+    first = Prompt((width * 0.1, height * 0.4, width * 0.6, height * 0.9), ((width * 0.35, height * 0.65),))
+    second = Prompt((width * 0.3, height * 0.1, width * 0.9, height * 0.7), ((width * 0.6, height * 0.4),))
+    return first, second
+
+
+def record_golden(segmenter: SamSegmenter, image: Image, tolerance: float) -> Golden:
+    """What this model answers to `image` now, kept to recognise it later."""
+    answer = segmenter.logits(segmenter.encode(image), golden_prompts(*image.shape[:2]))
+    return Golden(image, answer, tolerance)
+
+
+def check_golden(segmenter: SamSegmenter, golden: Golden) -> None:
+    """Answer the golden input; raises InvalidPrediction unless every mask logit is within the tolerance."""
+    answer = record_golden(segmenter, golden.image, golden.tolerance).logits
+    if answer.shape != golden.logits.shape:
+        raise InvalidPrediction(f"golden input: mask logits are {answer.shape}, recorded were {golden.logits.shape}")
+    worst = float(np.abs(answer - golden.logits).max())
+    if not worst <= golden.tolerance:
+        raise InvalidPrediction(f"golden input: a mask logit is off by {worst:.4g}, allowed is {golden.tolerance:.4g}")

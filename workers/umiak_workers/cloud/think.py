@@ -1,0 +1,147 @@
+"""What the cloud thinks of one photo: pixel scores, masks that vote on them, and how sure the result is.
+
+Seed 001, 3.1 steps 6-7 and 3.2. Pixel scores come from the labeller where there is one, else from the edge model that
+the upload names; the masks come from a promptable segmenter, asked about the areas that the pixel scores show.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from umiak_workers.cloud.cache import Cache
+from umiak_workers.cloud.stages import Stages
+from umiak_workers.contract.config import Fusion
+from umiak_workers.contract.errors import InvalidPrediction, Unavailable
+from umiak_workers.contract.messages import Scores
+from umiak_workers.core.label import Labelled, Rule, label_masks, softmax
+from umiak_workers.core.masks import prompts_from
+from umiak_workers.core.scores import gate_scores
+from umiak_workers.predictors.planes import grown_logits
+from umiak_workers.predictors.promptable import Embedding, Masks, Promptable
+from umiak_workers.predictors.segmentation import Segmenter
+
+WORKING_PIXELS = 1_000_000
+"""Larger photos are thought about at this size; labels are then grown to the photo's own."""
+UNCERTAIN = 0.2
+"""Lead of the best class below which a pixel is asked about by points alone."""
+CACHE_BYTES = 64 * 1024 * 1024
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """`labels` HxW uint8 (photo's size, VOID = no opinion), `probability` hxw float32 of those labels (working size).
+
+    `scores` are the edge model's own; `models` says who took part (role -> digest); `masks` how many masks decided.
+    """
+
+    labels: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    scores: Scores
+    models: dict[str, str]
+    masks: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, roughly."""
+        return int(self.labels.nbytes + self.probability.nbytes) + 1024
+
+
+class Thinker:
+    """The cloud's own models and how their answers are joined. For one thread at a time."""
+
+    def __init__(self, labeller: Segmenter | None, sam: Promptable | None, fusion: Fusion) -> None:
+        self._labeller, self._sam, self._fusion = labeller, sam, fusion
+        self.embeddings: Cache[Embedding] = Cache(CACHE_BYTES)
+
+    def think(self, name: str, image: NDArray[np.uint8], edge: Segmenter, stages: Stages) -> Opinion:
+        """The opinion on an HxWx3 uint8 photo called `name` (its digest).
+
+        Raises Unavailable if edge model and labeller speak of different classes, InvalidPrediction if one of them
+        does not answer with finite numbers; a promptable segmenter that fails is left out.
+        """
+        self._agree(edge)
+        models = {"edge": edge.digest}
+        with stages.timed("edge"):
+            logits = edge.predict(image).logits
+            scores = gate_scores(logits)
+        if self._labeller is not None:
+            models["labeller"] = self._labeller.digest
+            with stages.timed("labeller"):
+                logits = self._labeller.predict(image).logits
+        height, width = working_size(*image.shape[:2])
+        grown = grown_logits(logits, height, width)
+        masks = self._masks(name, image, grown, stages)
+        if masks is not None and self._sam is not None:
+            models["sam"] = self._sam.digest
+        with stages.timed("vote"):
+            labelled = vote(grown, masks, self._fusion, height * width / (image.shape[0] * image.shape[1]))
+            labels = _at_size(labelled.labels, image.shape[0], image.shape[1])
+        return Opinion(labels, labelled.probability, scores, models, labelled.masks)
+
+    def _agree(self, edge: Segmenter) -> None:
+        if self._labeller is not None and edge.card.classes != self._labeller.card.classes:
+            raise Unavailable(
+                f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
+                f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
+            )
+
+    def _masks(self, name: str, image: NDArray[np.uint8], logits: NDArray[np.float32], stages: Stages) -> Masks | None:
+        if self._sam is None:
+            return None
+        try:
+            with stages.timed("sam_encode"):
+                embedding = self._embedding(self._sam, name, image)
+            with stages.timed("sam_decode"):
+                return ask(self._sam, embedding, logits, self._fusion)
+        except InvalidPrediction as error:
+            log.warning("masks are left out", reason=str(error))
+            return None
+
+    def _embedding(self, sam: Promptable, name: str, image: NDArray[np.uint8]) -> Embedding:
+        found = self.embeddings.get(name)
+        if found is None:
+            found = sam.encode(image)
+            self.embeddings.put(name, found, int(found.features.nbytes))
+        return found
+
+
+def ask(sam: Promptable, embedding: Embedding, logits: NDArray[np.float32], fusion: Fusion) -> Masks:
+    """Masks (size of `logits`, CxHxW) of the areas that these pixel scores show; coordinates go by the photo's size."""
+    height, width = logits.shape[1:]
+    scale = height / embedding.height
+    area = max(1, round(fusion.minimum_area * scale * scale))
+    prompts = prompts_from(softmax(logits), fusion.prompts, area, UNCERTAIN)
+    grown = tuple(prompt.scaled(embedding.width / width, embedding.height / height) for prompt in prompts)
+    return sam.decode(embedding, grown, height, width)
+
+
+def vote(logits: NDArray[np.float32], masks: Masks | None, fusion: Fusion, shrunk: float) -> Labelled:
+    """Labels at the size of `logits`; `shrunk` is the share of the photo's pixels that are left at that size."""
+    rule = Rule(
+        vote=fusion.vote,
+        minimum_area=round(fusion.minimum_area * shrunk),
+        margin=fusion.margin,
+        minimum_quality=fusion.minimum_quality,
+        certain=fusion.certain,
+    )
+    if masks is None:
+        none = np.zeros((0, *logits.shape[1:]), dtype=bool)
+        return label_masks(logits, none, np.zeros(0, np.float32), rule)
+    return label_masks(logits, masks.masks, masks.quality, rule)
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """The photo's own size, or a smaller one of the same shape with at most WORKING_PIXELS."""
+    scale = min(1.0, math.sqrt(WORKING_PIXELS / (height * width)))
+    return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def _at_size(labels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if labels.shape == (height, width):
+        return labels
+    return np.asarray(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST))
