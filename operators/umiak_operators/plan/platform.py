@@ -16,14 +16,17 @@ from umiak_workers.contract.identity import Principal
 
 NAMESPACE: Final = "umiak-system"
 HUB_SIZE: Final = "20Gi"
+SIGNER_SIZE: Final = "64Mi"
 """Room for blobs, samples and the database."""
+SIGNER_SIZE: Final = "1Gi"
+"""Room for the book of what was signed."""
 _HUB_NEEDS: Final = needs("100m", "256Mi", "1Gi")
 _SIGNER_NEEDS: Final = needs("10m", "64Mi", "256Mi")
 _INSTALLATION: Final = {"app.kubernetes.io/instance": "umiak"}
 
 
 def platform_objects(platform: Platform, signing_key: bytes, namespace: str = NAMESPACE) -> tuple[Obj, ...]:
-    """Secrets, Deployments, Service and claim of hub and signer. `signing_key`: Ed25519 private key, PEM (PKCS#8)."""
+    """Secrets, Deployments, Service and claims of hub and signer. `signing_key`: Ed25519 private key, PEM (PKCS#8)."""
     return (*_hub(platform, namespace), *_signer(platform, signing_key, namespace))
 
 
@@ -58,13 +61,14 @@ def _signer(platform: Platform, signing_key: bytes, namespace: str) -> list[Obj]
         config=SignerConfig(),
         principal=Principal("-", "-", "-", "signer"),
         resources=_SIGNER_NEEDS,
-        state=False,
         probed=False,
         keys={SIGNING_KEY_FILE: signing_key},
     )
-    pod = Pod(names.SIGNER, own, (part,), addresses.of_signer(platform), None)
+    state = {"persistentVolumeClaim": {"claimName": names.SIGNER}}  # the last sequence it signed of every line
+    pod = Pod(names.SIGNER, own, (part,), addresses.of_signer(platform), state)
     return [
         objects.secret(metadata, pod.files(platform.operator_key)),
+        objects.claim(metadata, SIGNER_SIZE, platform.storage_class),
         objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
     ]
 
