@@ -69,14 +69,14 @@ def label_masks(logits: Floats, masks: Bools, quality: Floats, rule: Rule) -> La
     labels = np.where(voters, np.argmax(np.where(voters, probability, 0), axis=0), VOID).astype(np.uint8)
     firm = voters & (own > rule.certain)
     certainty = np.where(voters, own, np.float32(0)).astype(np.float32)
-    areas = masks.reshape(len(masks), -1).sum(axis=1)
+    areas = masks.sum(axis=(1, 2))
     usable = np.flatnonzero((areas >= max(rule.minimum_area, 1)) & (quality >= rule.minimum_quality))
     used = 0
     for shares, mask in _votes(
         _ballot(logits, probability, voters, rule.vote), voters, masks, areas, usable, rule.vote
     ):
         ahead = float(lead(shares))
-        if ahead <= 0 or ahead < rule.margin:
+        if not (ahead > 0 and ahead >= rule.margin):
             continue
         painted = mask & ~firm
         winner = int(np.argmax(shares))
@@ -99,9 +99,9 @@ def _votes(
 ) -> list[tuple[Floats, Bools]]:
     """(shares of the vote C, mask) of each usable mask somebody votes in, largest first."""
     order = usable[np.argsort(-areas[usable], kind="stable")]
-    flat = masks[order].reshape(len(order), -1).astype(np.float32)
+    flat = masks[order].reshape(len(order), voters.size).astype(np.float32)
     counts = flat @ voters.reshape(-1).astype(np.float32)
-    sums = flat @ ballot.reshape(len(ballot), -1).T
+    sums = flat @ ballot.reshape(len(ballot), voters.size).T
     found = []
     for index, count, total in zip(order, counts, sums, strict=True):
         if count > 0:
