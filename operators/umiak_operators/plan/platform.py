@@ -16,9 +16,8 @@ from umiak_workers.contract.identity import Principal
 
 NAMESPACE: Final = "umiak-system"
 HUB_SIZE: Final = "20Gi"
-SIGNER_SIZE: Final = "64Mi"
 """Room for blobs, samples and the database."""
-SIGNER_SIZE: Final = "1Gi"
+SIGNER_SIZE: Final = "64Mi"
 """Room for the book of what was signed."""
 _HUB_NEEDS: Final = needs("100m", "256Mi", "1Gi")
 _SIGNER_NEEDS: Final = needs("10m", "64Mi", "256Mi")
