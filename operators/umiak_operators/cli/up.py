@@ -77,11 +77,20 @@ async def _run(files: list[Path], options: Options, seconds: float | None) -> No
         await drive.run()
     finally:
         screen.end()
+        if options.throwaway:
+            forget(options.state)
 
 
 def remember(state: Path) -> None:
     """Leave a note where `umiak infer` looks for the world that was started last."""
     write_private(Path(last_world(os.environ, Path.home())), str(state).encode())
+
+
+def forget(state: Path) -> None:
+    """Take the note back, if it still names this world."""
+    note = Path(last_world(os.environ, Path.home()))
+    if note.exists() and note.read_text() == str(state):
+        note.unlink()
 
 
 class _Screen:

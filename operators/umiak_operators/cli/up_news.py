@@ -41,6 +41,8 @@ def _container_news(before: ContainerStatus | None, now: ContainerStatus) -> str
         return f"ready, pid {now.pid}" + (f", {now.address}" if now.address else "")
     if now.pid and not (before and before.pid):
         return f"started, pid {now.pid}"
+    if before is not None and before.pid and not now.pid:
+        return now.message or "ended"
     return "no longer ready" if before and before.ready and not now.ready else ""
 
 

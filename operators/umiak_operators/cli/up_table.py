@@ -35,10 +35,11 @@ def _resources(world: World, models: Mapping[str, str]) -> Table:
 
 
 def _pods(pods: Sequence[PodStatus]) -> Table:
-    table = Table("pod", "containers", "restarts", expand=True)
+    table = Table("pod", "containers", "restarts", "last words", expand=True)
     for pod in pods:
         row = Text(" ").join(_container(item) for item in pod.containers)
-        table.add_row(pod.name, row, str(sum(item.restarts for item in pod.containers)))
+        said = next((f"{item.name}: {item.message}" for item in pod.containers if item.message), "")
+        table.add_row(pod.name, row, str(sum(item.restarts for item in pod.containers)), Text(said, style="dim"))
     return table
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -196,6 +197,13 @@ async def test_a_job_is_tried_as_often_as_its_limit_says(pods: Pods, tmp_path: P
     await until(lambda: pods.state("yard.gate").readiness == "Failed")
     assert (tmp_path / "ran").read_text() == "xx"
     assert "failed 2 times; trainer: exit status 1: no samples" in pods.state("yard.gate").message
+
+
+async def test_a_job_that_takes_too_long_is_ended(pods: Pods) -> None:
+    job = replace(pod(program("import time; time.sleep(600)", "trainer"), kind="Job"), deadline=0.5)
+    await pods.converge(OWNER, [job], {})
+    await until(lambda: pods.state("yard.gate").readiness == "Failed")
+    assert pods.state("yard.gate").message == "did not end within 0.5 s"
 
 
 async def test_a_job_runs_behind_what_answers(pods: Pods, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The broker of a local world: mosquitto where it is installed, else the embedded amqtt; what each is told."""
 
 import base64
-import getpass
 import hashlib
 import os
 import shutil
@@ -60,7 +59,9 @@ class Broker:
         data, config = make_private(self._folder / "data"), self._folder / "mosquitto.conf"
         lines = (
             f"listener {self._port} 127.0.0.1",
-            f"user {getpass.getuser()}",
+            *(
+                ["user root"] if os.geteuid() == 0 else []
+            ),  # else root's broker becomes a user who cannot read its files
             "allow_anonymous false",
             "use_username_as_clientid true",
             f"password_file {self._folder / 'accounts'}",

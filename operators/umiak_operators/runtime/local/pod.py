@@ -100,6 +100,13 @@ class Pod:
                 group.create_task(container.keep_running())
 
     async def _to_completion(self) -> None:
+        try:
+            async with asyncio.timeout(self.spec.deadline):
+                await self._tries()
+        except TimeoutError:
+            self._finish("Failed", f"did not end within {self.spec.deadline} s")
+
+    async def _tries(self) -> None:
         backoff, failures = Backoff(first=1.0), 0
         while True:
             started = time.monotonic()

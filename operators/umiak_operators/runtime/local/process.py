@@ -56,8 +56,9 @@ class Reaper:
 
     def _tell(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # somebody killed it; the kernel still ends our children with us
+                self._process.stdin.write(line.encode() + b"\n")
+                self._process.stdin.flush()
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ async def _pump(descriptor: int, log: LogFile) -> None:
     )
     try:
         while data := await reader.read(_CHUNK):
-            log.write(data)
+            with contextlib.suppress(OSError):  # a full disk loses lines; it must not block who writes them
+                log.write(data)
     finally:
         transport.close()

@@ -67,6 +67,8 @@ class PodSpec:
     """Changes exactly when the pod has to be replaced."""
     grace: float = 5.0
     backoff_limit: int = 6
+    deadline: float | None = None
+    """A Job's seconds of life over all its tries; None: no limit."""
     paused: bool = False
     """Zero replicas wanted."""
     annotations: tuple[tuple[str, str], ...] = ()
@@ -101,6 +103,7 @@ def pod_spec(body: Mapping[str, Any]) -> PodSpec:
         fingerprint=names.short_hash(template),
         grace=min(10.0, float(pod.get("terminationGracePeriodSeconds", 5))),
         backoff_limit=int(spec.get("backoffLimit", 6)),
+        deadline=spec.get("activeDeadlineSeconds"),
         paused=spec.get("replicas", 1) == 0,
         annotations=own_annotations(meta),
     )
