@@ -120,12 +120,13 @@ class AnswerLog:
         """One answer, None if there is none (or no longer)."""
         return await self._lane.do(lambda connection: _find(connection, frame, revision))
 
+    async def unanswered(self, frames: Sequence[str]) -> list[str]:
+        """Those of `frames` that have no final answer and are not older than the log."""
+        return await self._lane.do(lambda connection: [frame for frame in frames if _open(connection, frame)])
+
     async def forgotten(self, frame: str) -> bool:
         """Whether this id is older than what the log still holds of its source."""
-        source, sequence = split_frame(frame)
-        query = select(_SOURCES.c.trimmed).where(_SOURCES.c.source == source)
-        trimmed = await self._lane.do(lambda connection: connection.execute(query).scalar())
-        return trimmed is not None and sequence <= trimmed
+        return await self._lane.do(lambda connection: _forgotten(connection, frame))
 
     async def page(self, after: int, limit: int) -> list[tuple[int, Answer]]:
         """(row, answer) with row > after, oldest first, at most `limit`."""
@@ -208,11 +209,8 @@ def _add(connection: Connection, amounts: Mapping[str, int]) -> None:
 def _trim(connection: Connection, bounds: Bounds) -> None:
     """Forget the oldest answers until the log is within its bounds; the newest one always stays."""
     while True:
-        held = dict(
-            connection.execute(select(_TOTALS.c.key, _TOTALS.c.value).where(_TOTALS.c.key.in_((_ITEMS, _BYTES))))
-            .tuples()
-            .all()
-        )
+        rows = connection.execute(select(_TOTALS).where(_TOTALS.c.key.in_((_ITEMS, _BYTES))))
+        held: dict[str, int] = {row.key: row.value for row in rows}
         if held[_ITEMS] <= 1 or (held[_ITEMS] <= bounds.items and held[_BYTES] <= bounds.bytes):
             return
         oldest = connection.execute(
@@ -229,6 +227,17 @@ def _remember_trimmed(connection: Connection, source: str, sequence: int) -> Non
     connection.execute(
         update(_SOURCES).where(_SOURCES.c.source == source, _SOURCES.c.trimmed < sequence).values(trimmed=sequence)
     )
+
+
+def _forgotten(connection: Connection, frame: str) -> bool:
+    source, sequence = split_frame(frame)
+    trimmed = connection.execute(select(_SOURCES.c.trimmed).where(_SOURCES.c.source == source)).scalar()
+    return trimmed is not None and sequence <= trimmed
+
+
+def _open(connection: Connection, frame: str) -> bool:
+    query = select(_ANSWERS.c.row).where(_ANSWERS.c.frame == frame, _ANSWERS.c.revision == 0)
+    return connection.execute(query).first() is None and not _forgotten(connection, frame)
 
 
 def _find(connection: Connection, frame: str, revision: int) -> Entry | None:

@@ -107,6 +107,11 @@ class ExampleQueue:
         later = query.values(next_at=until, tries=_EXAMPLES.c.tries + 1)
         await self._lane.do(lambda connection: connection.execute(later) and None)
 
+    async def hurry(self, now: float) -> None:
+        """Whoever was waited for is back: everything is due."""
+        query = update(_EXAMPLES).where(_EXAMPLES.c.next_at > now).values(next_at=now)
+        await self._lane.do(lambda connection: connection.execute(query) and None)
+
     async def due(self, now: float, in_hand: Collection[str]) -> Example | None:
         """The example that waits longest for its next try, None if none is due."""
         return await self._lane.do(lambda connection: _due(connection, now, frozenset(in_hand)))

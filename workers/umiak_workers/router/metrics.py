@@ -1,0 +1,76 @@
+"""What the router counts, and the figure it is judged by: its own overhead per frame."""
+
+from collections import deque
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from umiak_workers.adapters.example_queue import Fill
+from umiak_workers.contract.messages import Answer
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+NOT_OURS = ("edge", "cloud")
+"""Stages in which the router only waits for somebody else."""
+RECENT = 512
+
+
+class RouterMetrics:
+    """Metrics of one router, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._frames = Counter("umiak_frames", "Final answers", ["route", "reason"], registry=self.registry)
+        self._revisions = Counter("umiak_late_revisions", "Cloud answers after the deadline", registry=self.registry)
+        self._overdue = Counter(
+            "umiak_overdue_frames", "Final answers committed after their deadline", registry=self.registry
+        )
+        self._stages = Histogram(
+            "umiak_stage_seconds", "Time per stage", ["stage"], buckets=SECONDS, registry=self.registry
+        )
+        self._overhead = Histogram(
+            "umiak_router_overhead_seconds",
+            "Time per frame that was neither the edge server's nor the cloud's",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._bytes = Counter("umiak_bytes", "Bytes to and from the cloud", ["direction"], registry=self.registry)
+        self._items = Gauge("umiak_queue_items", "Hard examples that wait for a receipt", registry=self.registry)
+        self._held = Gauge("umiak_queue_bytes", "Bytes of their photos", registry=self.registry)
+        self._oldest = Gauge("umiak_queue_oldest_seconds", "Age of the oldest one", registry=self.registry)
+        self._dropped = Gauge(
+            "umiak_queue_dropped", "Examples given up since the start of time", registry=self.registry
+        )
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def answered(self, answer: Answer, deadline: float) -> None:
+        """An answer was committed; `deadline` in seconds."""
+        stages = answer.stages_milliseconds
+        for stage, milliseconds in stages.items():
+            self._stages.labels(stage).observe(milliseconds / 1000)
+        if answer.revision:
+            self._revisions.inc()
+            return
+        self._frames.labels(answer.answered_by, answer.reason).inc()
+        if stages["total"] > deadline * 1000:
+            self._overdue.inc()
+        overhead = stages["total"] - sum(stages.get(stage, 0.0) for stage in NOT_OURS)
+        self._overhead.observe(overhead / 1000)
+        self._recent.append(overhead)
+
+    def moved(self, up: int, down: int) -> None:
+        """Bytes went to and came from the cloud."""
+        self._bytes.labels("up").inc(up)
+        self._bytes.labels("down").inc(down)
+
+    def filled(self, fill: Fill) -> None:
+        """What the queue holds now."""
+        self._items.set(fill.items)
+        self._held.set(fill.bytes)
+        self._oldest.set(fill.oldest_seconds)
+        self._dropped.set(fill.dropped)
+
+    def overhead(self) -> tuple[float, float]:
+        """(p50, p95) of the router's own milliseconds over the last frames; zeros before the first one."""
+        ordered = sorted(self._recent)
+        if not ordered:
+            return 0.0, 0.0
+        return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]

@@ -1,0 +1,137 @@
+"""One router put together from its config: what is opened here is closed here, in the reverse order."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from umiak_workers.adapters import answer_log, example_queue
+from umiak_workers.adapters.answer_log import AnswerLog
+from umiak_workers.adapters.clock import Clock, SystemClock
+from umiak_workers.adapters.configfile import Loaded
+from umiak_workers.adapters.database import Database
+from umiak_workers.adapters.example_queue import ExampleQueue
+from umiak_workers.adapters.hub_client import HubClient
+from umiak_workers.adapters.lane import ThreadLane
+from umiak_workers.adapters.mqtt import MqttLink
+from umiak_workers.contract import endpoints
+from umiak_workers.contract.config import RouterConfig
+from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.identity import claimed
+from umiak_workers.core.judge import new_judge
+from umiak_workers.router.app import Router
+from umiak_workers.router.clients import HttpCloud, HttpEdge, HttpHub, cloud_seconds
+from umiak_workers.router.cloudgate import CloudGate
+from umiak_workers.router.delivery import Delivery
+from umiak_workers.router.directory import DirectorySource
+from umiak_workers.router.door import Door
+from umiak_workers.router.folder import Folder
+from umiak_workers.router.followup import FollowUp
+from umiak_workers.router.frames import Outcome
+from umiak_workers.router.metrics import RouterMetrics
+from umiak_workers.router.pipeline import Pipeline, Stores
+from umiak_workers.router.policy import Policy
+from umiak_workers.router.recovery import Recovery
+from umiak_workers.router.report import Reporter
+from umiak_workers.router.settings import SettingsLoop
+from umiak_workers.router.voice import Voice, presence
+
+EDGE_SECONDS = 30.0
+"""longest prediction"""
+HUB_SECONDS = 2.0
+"""per network step; short, because nothing here waits for the hub and a stop must not either"""
+KEEPALIVE_SECONDS = 10
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A router ready to listen, and what runs beside its listener."""
+
+    router: Router
+    background: tuple[Callable[[], Awaitable[None]], ...]
+
+
+@asynccontextmanager
+async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[Assembly]:
+    """Open everything a router needs; raises ConfigError in one line."""
+    config, clock = loaded.config, SystemClock()
+    randomness = random.Random(config.seed or None)
+    policy = Policy(new_judge(config.rules), config.deadline_milliseconds / 1000, randomness.random)
+    metrics = RouterMetrics()
+    async with AsyncExitStack() as stack:
+        stores = _stores(stack, config, state)
+        hub = _hub(stack, loaded)
+        link = _link(stack, loaded, clock)
+        voice = Voice(config, link)
+
+        def announce(outcome: Outcome) -> None:
+            metrics.answered(outcome.answer, policy.deadline)
+            voice.tell(outcome.answer)
+
+        seconds = cloud_seconds(config.deadline_milliseconds)
+        url = loaded.endpoints.resolve(endpoints.cloud(config.namespace, config.resource))
+        cloud = await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1))
+        gate = CloudGate(cloud, clock, config.in_flight, metrics.moved)
+        edge = await stack.enter_async_context(
+            HttpEdge(loaded.endpoints.resolve(endpoints.edge_server()), EDGE_SECONDS)
+        )
+        follow_up = FollowUp(stores.answers, stores.queue, clock, asyncio.to_thread, randomness.random, announce)
+        stack.push_async_callback(follow_up.close)
+        pipeline = Pipeline(policy, edge, gate, stores, follow_up, clock, asyncio.to_thread, announce)
+        recovery = Recovery(pipeline, stores, follow_up, clock)
+        await recovery.find()
+        door = Door(config.edge, stores.answers, stores.queue, policy, clock, config.max_image_bytes)
+        settings = SettingsLoop(hub, policy, state, config.heartbeat_seconds)
+        settings.recall()
+        voice.on_settings(settings.hint)
+        voice.hello(clock.now())
+        delivery = Delivery(stores.answers, stores.queue, gate, hub, follow_up, clock, randomness.random)
+        reporter = Reporter(hub, stores, policy, metrics, clock, config.heartbeat_seconds)
+        background = [recovery.run, delivery.run, settings.run, lambda: reporter.run(randomness.random)]
+        if config.directory:
+            background.append(_directory(config, state, door, pipeline, stores.answers, clock).run)
+        yield Assembly(Router(config, door, pipeline, stores.answers, metrics), tuple(background))
+
+
+def _stores(stack: AsyncExitStack, config: RouterConfig, state: Path) -> Stores:
+    lanes = []
+    for name, tables in (("answers", answer_log.TABLES), ("queue", example_queue.TABLES)):
+        database = Database(f"sqlite:///{state / name}.db")
+        database.create(tables)
+        lane = ThreadLane(database, name)
+        lane.start()
+        stack.push_async_callback(asyncio.to_thread, lane.close)
+        lanes.append(lane)
+    return Stores(AnswerLog(lanes[0], config.answers), ExampleQueue(lanes[1], config.queue))
+
+
+def _hub(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> HttpHub:
+    config = loaded.config
+    client = HubClient(loaded.endpoints.resolve(endpoints.HUB), loaded.token, HUB_SECONDS)
+    stack.callback(client.close)
+    return HttpHub(client, config.namespace, config.resource, config.edge)
+
+
+def _link(stack: AsyncExitStack, loaded: Loaded[RouterConfig], clock: Clock) -> MqttLink | None:
+    """The broker, where the endpoint map knows one."""
+    if endpoints.BROKER not in loaded.endpoints.known:
+        return None
+    url, config = loaded.endpoints.resolve(endpoints.BROKER), loaded.config
+    principal, password = str(claimed(loaded.token)), loaded.token.partition(".")[2]
+    link = MqttLink(url, principal, password, presence(config, False, clock.now()), KEEPALIVE_SECONDS)
+    link.start()
+    stack.push_async_callback(lambda: asyncio.to_thread(link.stop, presence(config, False, clock.now())))
+    return link
+
+
+def _directory(
+    config: RouterConfig, state: Path, door: Door, pipeline: Pipeline, answers: AnswerLog, clock: Clock
+) -> DirectorySource:
+    source = config.directory
+    if source is None or source.path == REJECTED:
+        raise ConfigError(f"directory.path: {REJECTED!r} is where unusable photos go, choose another name")
+    folder = Folder(state / source.path, state / REJECTED)
+    return DirectorySource(source.name, folder, door, pipeline, answers, clock, config.max_image_bytes)
