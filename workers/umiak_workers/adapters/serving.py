@@ -185,16 +185,19 @@ async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> N
 
 
 async def until_stopped(stop: asyncio.Event, *tasks: Awaitable[None]) -> None:
-    """Run `tasks` side by side until `stop` is set or one of them fails; then stop the others.
+    """Run `tasks` side by side until `stop` is set, the first one ends or any fails; then stop the others.
 
-    The first task is the one that winds down by itself when `stop` is set (the server); the rest are cancelled.
+    The first task is the one that winds down by itself when `stop` is set (the server); the rest are cancelled, and may
+    end before that when their work is done.
     """
     running = [asyncio.ensure_future(task) for task in tasks]
     waiter = asyncio.create_task(stop.wait())
+    pending = {*running, waiter}
     try:
-        done, _ = await asyncio.wait([*running, waiter], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {waiter}:
-            task.result()
+        while pending >= {waiter, *running[:1]}:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiter}:
+                task.result()
         stop.set()
         if running:
             await running[0]
