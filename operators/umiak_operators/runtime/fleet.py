@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import structlog
@@ -49,8 +49,24 @@ class Doorbells:
     """The hub is (again) there: every owner should be looked at."""
 
 
+class Hub(Protocol):
+    """A hub as a runtime uses it; `Fleet` is the real one, `runtime.memory_hub` has its twin."""
+
+    async def view(self, owner: Owner) -> FleetView | None:
+        """What the hub has seen for an owner (nothing, if it was never told of it); None while it is away."""
+
+    async def tell(self, uid: str, spec: FleetSpec | None) -> None:
+        """Make the hub hold `spec` (None: nothing) for an owner, unless it was told so already or is away."""
+
+    async def drop(self, uid: str) -> None:
+        """The owner is gone: the hub should hold nothing for it."""
+
+    async def owners(self) -> tuple[str, ...]:
+        """uids that the hub holds something for; empty while it is away."""
+
+
 class Fleet:
-    """One hub. Enter it before use."""
+    """One hub over HTTP. Enter it before use."""
 
     def __init__(self, url: str, token: str, times: FleetTimes, clock: Clock, rng: random.Random) -> None:
         self._url, self._token = url.rstrip("/"), token
@@ -72,7 +88,7 @@ class Fleet:
             await self._http.aclose()
 
     async def view(self, owner: Owner) -> FleetView | None:
-        """What the hub has seen for an owner (nothing, if it was never told of it); None while it is away."""
+        """See Hub.view."""
         if self._away:
             return None
         try:
@@ -83,7 +99,7 @@ class Fleet:
             return None
 
     async def tell(self, uid: str, spec: FleetSpec | None) -> None:
-        """Make the hub hold `spec` (None: nothing) for an owner, unless it was told so already or is away."""
+        """See Hub.tell."""
         text = spec.model_dump_json(exclude_none=True) if spec else ""
         if self._away or self._told.get(uid) == text:
             return
@@ -97,12 +113,12 @@ class Fleet:
             self._gone(error)
 
     async def drop(self, uid: str) -> None:
-        """The owner is gone: the hub should hold nothing for it."""
+        """See Hub.drop."""
         await self.tell(uid, None)
         self._told.pop(uid, None)
 
     async def owners(self) -> tuple[str, ...]:
-        """uids that the hub holds something for; empty while it is away."""
+        """See Hub.owners."""
         try:
             answer = await self._ask("GET", routes.OWNERS)
             return _UIDS.validate_json(answer.content) if answer else ()

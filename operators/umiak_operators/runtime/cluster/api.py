@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
@@ -71,6 +71,24 @@ class Timeouts:
     read: float
 
 
+class Server(Protocol):
+    """An API server as the runtime uses it; `Api` is the real one, `runtime.memory` has its twin."""
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """The live object, or None."""
+
+    async def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply under our field manager; returns the live object."""
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete the object with that uid (and what it owns, in the background); fine if it is gone already."""
+
+    async def set_status(
+        self, kind: str, namespace: str, name: str, uid: str, status: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Replace the status of the object with that uid; None if it is gone or another one by now."""
+
+
 class Api:
     """Asynchronous face of one ApiClient; at most `threads` requests at once."""
 
@@ -88,19 +106,13 @@ class Api:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
-        """The live object, or None."""
+        """See Server.get."""
         try:
             return await self._send("GET", KINDS[kind].path(namespace, name), {}, {}, None)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-
-    async def list(self, kind: str) -> list[dict[str, Any]]:
-        """Every object of a kind in all namespaces, with `kind` and `apiVersion` filled in."""
-        answer = await self._send("GET", KINDS[kind].path(None, None), {}, {}, None)
-        known = {"kind": kind, "apiVersion": KINDS[kind].api_version}
-        return [{**known, **item} for item in answer["items"]]
 
     async def served(self, api_version: str) -> set[str]:
         """Plural names of the kinds that the server serves in a group's version; empty if it does not know it."""
@@ -113,14 +125,14 @@ class Api:
         return {item["name"] for item in answer["resources"]}
 
     async def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply under our field manager; returns the live object."""
+        """See Server.apply."""
         meta = body["metadata"]
         path = KINDS[body["kind"]].path(meta["namespace"], meta["name"])
         query = {"fieldManager": names.MANAGER, "force": "true"}
         return await self._send("PATCH", path, query, {"Content-Type": _APPLY}, dict(body))
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete the object with that uid (and what it owns, in the background); fine if it is gone already."""
+        """See Server.delete."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
             await self._send("DELETE", KINDS[kind].path(namespace, name), {}, {}, options)
@@ -131,7 +143,7 @@ class Api:
     async def set_status(
         self, kind: str, namespace: str, name: str, uid: str, status: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Replace the status of the object with that uid; None if it is gone or another one by now."""
+        """See Server.set_status."""
         path = KINDS[kind].path(namespace, name) + "/status"
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": uid},

@@ -15,7 +15,7 @@ from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Plan
 from umiak_operators.runtime.children import APPLIED, Seen, controller_uid, dress, owner_of
 from umiak_operators.runtime.clock import Clock
-from umiak_operators.runtime.cluster.api import CHILD_KINDS, KINDS, Api, ApiError
+from umiak_operators.runtime.cluster.api import CHILD_KINDS, KINDS, ApiError, Server
 from umiak_operators.runtime.cluster.index import Index
 from umiak_operators.runtime.seam import ChildRefused
 from umiak_operators.runtime.structure import body_hash, missing
@@ -37,7 +37,7 @@ class Compared:
 class Applier:
     """Applies and prunes children; remembers what it compared."""
 
-    def __init__(self, api: Api, index: Index, clock: Clock, refresh_seconds: float) -> None:
+    def __init__(self, api: Server, index: Index, clock: Clock, refresh_seconds: float) -> None:
         self._api, self._index, self._clock = api, index, clock
         self._refresh_seconds = refresh_seconds
         self._compared: dict[Key, dict[Place, Compared]] = {}

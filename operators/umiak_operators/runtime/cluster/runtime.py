@@ -11,10 +11,10 @@ import structlog
 from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Observed, Plan, Platform
 from umiak_operators.runtime.clock import Clock
-from umiak_operators.runtime.cluster.api import Api
+from umiak_operators.runtime.cluster.api import Server
 from umiak_operators.runtime.cluster.applier import Applier
 from umiak_operators.runtime.cluster.index import Index
-from umiak_operators.runtime.fleet import Fleet
+from umiak_operators.runtime.fleet import Hub
 from umiak_operators.runtime.structure import missing
 from umiak_workers.contract.fleet import FleetView, Owner
 
@@ -25,10 +25,10 @@ log = structlog.get_logger()
 class World:
     """What a cluster runtime works with. `fleet` is None where no hub was named."""
 
-    api: Api
+    api: Server
     index: Index
     platform: Platform
-    fleet: Fleet | None
+    fleet: Hub | None
     clock: Clock
 
 
