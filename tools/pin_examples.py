@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the digests of built-in models into YAML: `tools/pin_examples.py [FILE...]`, by default docs/examples.
+"""Write the digests of built-in models into YAML: `tools/pin_examples.py [FILE...]`, by default those of the examples and the demo.
 
 A digest belongs to a built-in model where `builtin:<name>` stands on its own line (as `uri:` or in a comment), or in
 the `uri:` line right above it. `--check` writes nothing and exits 1 where a digest is stale.
@@ -14,6 +14,8 @@ from umiak_workers.contract.artefact import MANIFEST, model_digest, parse_manife
 
 ROOT = Path(__file__).parents[1]
 BUILTIN = ROOT / "workers" / "umiak_workers" / "builtin"
+DEMO = ROOT / "workers" / "umiak_workers" / "bench" / "demo"
+PINNED = sorted([*(ROOT / "docs" / "examples").rglob("*.yaml"), *DEMO.glob("*.yaml")])
 NAME = re.compile(r"builtin:([a-z0-9][a-z0-9.-]*)")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -42,7 +44,7 @@ def pinned(text: str) -> tuple[str, set[str]]:
 def main() -> int:
     """Exit code 1 where something is stale (with `--check`) or a model is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, default=sorted((ROOT / "docs" / "examples").rglob("*.yaml")))
+    parser.add_argument("files", nargs="*", type=Path, default=PINNED)
     parser.add_argument("--check", action="store_true", help="only say what is stale")
     options = parser.parse_args()
     wrong = 0

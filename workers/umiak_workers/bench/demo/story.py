@@ -68,7 +68,9 @@ class Story:
         _, name = self._namespace()
 
         def ready(world: World) -> bool:
-            return holds(resource(world, "JointInference", name), "Ready") and len(world.routers) >= self._edges()
+            found = resource(world, "JointInference", name)
+            available = (found.status.get("edges") or {}).get("ready", 0) if found else 0
+            return holds(found, "Ready") and min(available, len(world.routers)) >= self._edges()
 
         world = await self.world.until("the JointInference to be Ready", ready, START_SECONDS)
         self.picture.tell(
