@@ -94,6 +94,14 @@ class HttpCloud(_Client):
         return CloudReply(said, regions, len(body), len(response.content))
 
 
+class NoCloud:
+    """A resource without a cloud worker: its rules call nothing hard, and what an earlier one left is kept."""
+
+    async def ask(self, header: ExampleHeader, photo: bytes) -> CloudReply:
+        """See CloudPort.ask."""
+        raise Unavailable("this resource has no cloud worker")
+
+
 class HttpHub:
     """The hub through `HubClient`, whose blocking calls run in threads."""
 

@@ -22,14 +22,14 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.identity import claimed
 from umiak_workers.core.judge import new_judge
 from umiak_workers.router.app import Router
-from umiak_workers.router.clients import HttpCloud, HttpEdge, HttpHub, cloud_seconds
+from umiak_workers.router.clients import HttpCloud, HttpEdge, HttpHub, NoCloud, cloud_seconds
 from umiak_workers.router.cloudgate import CloudGate
 from umiak_workers.router.delivery import Delivery
 from umiak_workers.router.directory import DirectorySource
 from umiak_workers.router.door import Door
 from umiak_workers.router.folder import Folder
 from umiak_workers.router.followup import FollowUp
-from umiak_workers.router.frames import Outcome
+from umiak_workers.router.frames import CloudPort, Outcome
 from umiak_workers.router.metrics import RouterMetrics
 from umiak_workers.router.pipeline import Pipeline, Stores
 from umiak_workers.router.policy import Policy
@@ -71,10 +71,7 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
             metrics.answered(outcome.answer, policy.deadline)
             voice.tell(outcome.answer)
 
-        seconds = cloud_seconds(config.deadline_milliseconds)
-        url = loaded.endpoints.resolve(endpoints.cloud(config.namespace, config.resource))
-        cloud = await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1))
-        gate = CloudGate(cloud, clock, config.in_flight, metrics.moved)
+        gate = CloudGate(await _cloud(stack, loaded), clock, config.in_flight, metrics.moved)
         edge = await stack.enter_async_context(
             HttpEdge(loaded.endpoints.resolve(endpoints.edge_server()), EDGE_SECONDS)
         )
@@ -94,6 +91,15 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
         if config.directory:
             background.append(_directory(config, state, door, pipeline, stores.answers, clock).run)
         yield Assembly(Router(config, door, pipeline, stores.answers, metrics), tuple(background))
+
+
+async def _cloud(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> CloudPort:
+    config = loaded.config
+    symbol = endpoints.cloud(config.namespace, config.resource)
+    if symbol not in loaded.endpoints.known and all(rule.miner == "EdgeOnly" for rule in config.rules):
+        return NoCloud()
+    url, seconds = loaded.endpoints.resolve(symbol), cloud_seconds(config.deadline_milliseconds)
+    return await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1))
 
 
 def _stores(stack: AsyncExitStack, config: RouterConfig, state: Path) -> Stores:
