@@ -60,9 +60,8 @@ class HubClient:
 
     def __init__(self, base_url: str, token: str, timeout: float) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.base_url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +107,7 @@ class HubClient:
             if not response.is_success:
                 response.read()
             check(response)
-            yield (start if response.status_code == 206 else 0), response.iter_bytes(256 * 1024)
+            yield (start if response.status_code == 206 else 0), response.iter_bytes()
 
     def put_blob(self, digest: str, file: Path) -> None:
         """Upload a file; the hub refuses it unless its SHA-256 is `digest`."""
