@@ -1,0 +1,94 @@
+"""Photos and masks as bytes: bounded before decoding, upright, and masks that come back as they were."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from umiak_workers.adapters.photo import decode_mask, decode_photo, encode_mask, media_of
+from umiak_workers.contract.errors import InvalidInput, MessageError
+
+MOST = 1_000_000
+
+
+def saved(pixels: np.ndarray, kind: str, mode: str | None = None, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture = Image.fromarray(pixels)
+    (picture.convert(mode) if mode else picture).save(file, kind, **options)
+    return file.getvalue()
+
+
+def test_a_png_comes_back_pixel_by_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    assert (decode_photo(saved(pixels, "PNG"), MOST, MOST) == pixels).all()
+    assert media_of(saved(pixels, "PNG")) == "image/png"
+    assert media_of(saved(pixels, "JPEG")) == "image/jpeg"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA"])
+def test_other_kinds_of_pixels_become_rgb(mode: str) -> None:
+    photo = decode_photo(saved(np.full((4, 6, 3), 200, np.uint8), "PNG", mode), MOST, MOST)
+    assert photo.shape == (4, 6, 3)
+    assert photo.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(orientation: int) -> None:
+    upright = np.zeros((20, 40, 3), np.uint8)
+    upright[:10, :10] = 250  # a white corner, top left
+    undo = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright.transpose(1, 0, 2), 2),
+        8: np.rot90(upright, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = saved(np.ascontiguousarray(undo[orientation]), "JPEG", exif=exif.tobytes(), quality=95)
+    seen = decode_photo(stored, MOST, MOST)
+    assert seen.shape == upright.shape
+    assert seen[2:8, 2:8].min() > 200
+    assert seen[12:, 12:].max() < 60
+
+
+def test_a_huge_picture_is_refused_before_its_pixels_are_made() -> None:
+    bomb = saved(np.zeros((3000, 3000), np.uint8), "PNG")
+    assert len(bomb) < 50_000
+    with pytest.raises(InvalidInput, match="3000x3000"):
+        decode_photo(bomb, MOST, MOST)
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]))
+def test_any_bytes_are_refused_in_one_line(data: bytes, magic: bytes) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        decode_photo(magic + data, MOST, MOST)
+    assert "\n" not in str(refused.value)
+
+
+@given(st.integers(0, 2000))
+def test_a_photo_cut_anywhere_is_refused(where: int) -> None:
+    whole = saved(np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8), "PNG")
+    if where < len(whole) - 12:  # the last chunk of a PNG holds no pixels
+        with pytest.raises(InvalidInput):
+            decode_photo(whole[:where], MOST, MOST)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 99))
+def test_masks_come_back_as_they_were(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    assert (decode_mask(encode_mask(mask)) == mask).all()
+
+
+def test_what_is_no_mask_is_refused() -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (20, 20), dtype=np.uint8)
+    coloured, cut = saved(np.zeros((2, 2, 3), np.uint8), "PNG"), encode_mask(noise)[:200]
+    for data in (b"", b"PNG", coloured, cut):
+        with pytest.raises(MessageError):
+            decode_mask(data)
