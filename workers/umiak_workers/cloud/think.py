@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from umiak_workers.cloud.cache import Cache
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract.config import Fusion
-from umiak_workers.contract.errors import InvalidPrediction, Unavailable
+from umiak_workers.contract.errors import InvalidPrediction, Refused, Unavailable
 from umiak_workers.contract.messages import Scores
 from umiak_workers.core.label import Labelled, Rule, label_masks, softmax
 from umiak_workers.core.masks import prompts_from
@@ -61,18 +61,19 @@ class Thinker:
     def think(self, name: str, image: NDArray[np.uint8], edge: Segmenter, stages: Stages) -> Opinion:
         """The opinion on an HxWx3 uint8 photo called `name` (its digest).
 
-        Raises Unavailable if edge model and labeller speak of different classes, InvalidPrediction if one of them
-        does not answer with finite numbers; a promptable segmenter that fails is left out.
+        Raises Unavailable if edge model and labeller speak of different classes, and Refused 422 if the edge model
+        cannot answer this photo; a labeller or promptable segmenter that cannot is left out.
         """
         self._agree(edge)
         models = {"edge": edge.digest}
         with stages.timed("edge"):
-            logits = edge.predict(image).logits
+            logits = _scored(edge, image)
             scores = gate_scores(logits)
         if self._labeller is not None:
-            models["labeller"] = self._labeller.digest
             with stages.timed("labeller"):
-                logits = self._labeller.predict(image).logits
+                better = self._labelled(self._labeller, image)
+            if better is not None:
+                logits, models["labeller"] = better, self._labeller.digest
         height, width = working_size(*image.shape[:2])
         grown = grown_logits(logits, height, width)
         masks = self._masks(name, image, grown, stages)
@@ -89,6 +90,13 @@ class Thinker:
                 f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
                 f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
             )
+
+    def _labelled(self, labeller: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        try:
+            return labeller.predict(image).logits
+        except InvalidPrediction as error:
+            log.warning("the labeller is left out", reason=str(error))
+            return None
 
     def _masks(self, name: str, image: NDArray[np.uint8], logits: NDArray[np.float32], stages: Stages) -> Masks | None:
         if self._sam is None:
@@ -108,6 +116,13 @@ class Thinker:
             found = sam.encode(image)
             self.embeddings.put(name, found, int(found.features.nbytes))
         return found
+
+
+def _scored(edge: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    try:
+        return edge.predict(image).logits
+    except InvalidPrediction as error:
+        raise Refused(f"edge model {edge.digest} cannot answer this photo: {error}", 422) from error
 
 
 def ask(sam: Promptable, embedding: Embedding, logits: NDArray[np.float32], fusion: Fusion) -> Masks:

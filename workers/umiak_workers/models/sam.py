@@ -12,12 +12,18 @@ from functools import partial
 
 import torch
 from pydantic import JsonValue, TypeAdapter, ValidationError
-from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.wire import explain
+from umiak_workers.models.sam_parts import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+    sam_model_registry,
+)
 
 PUBLISHED = ("vit_b", "vit_l", "vit_h")
 MEAN = (123.675, 116.28, 103.53)

@@ -38,7 +38,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Questions about a photo: `image` 3xhxw float32 (0..255), `truth` BxHxW float32 share of each mask cell covered."""
+    """Questions about a photo: `image` 3xhxw float32 (0..255), `truth` BxHxW the share of each mask cell covered."""
 
     image: Tensor
     asked: Asked

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor
 
 from umiak_workers.datasets.sample import Dataset
@@ -20,6 +19,7 @@ from umiak_workers.models.batches import Photometric
 from umiak_workers.models.checkpoint import load_checkpoint, save_checkpoint
 from umiak_workers.models.sam import decode
 from umiak_workers.models.sam_lessons import Lesson, Lessons
+from umiak_workers.models.sam_parts import Sam
 from umiak_workers.models.train import Progress, one_cycle
 
 FOCAL, DICE, QUALITY = 20.0, 1.0, 1.0

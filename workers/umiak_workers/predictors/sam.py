@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from segment_anything.modeling import Sam
 
 from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.masks import Prompt
 from umiak_workers.core.model import Golden, Model
 from umiak_workers.models.build import rebuild
 from umiak_workers.models.sam import Asked, decode, geometry
+from umiak_workers.models.sam_parts import Sam
 from umiak_workers.predictors.promptable import Embedding, Masks
 
 Image = NDArray[np.uint8]
