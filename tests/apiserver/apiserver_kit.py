@@ -15,6 +15,7 @@ import control_plane
 import httpx
 import pytest
 import yaml
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGESTS = [f"sha256:{number:064x}" for number in range(16)]
@@ -162,6 +163,42 @@ class Operator:
     def tail(self) -> str:
         """The last lines of its log."""
         return "\n".join(self.log.read_text().splitlines()[-30:])
+
+
+class Process:
+    """A worker role as a real process with its folder of config files; its state survives it."""
+
+    def __init__(
+        self,
+        role: str,
+        folder: Path,
+        config: BaseModel,
+        endpoints: Mapping[str, str],
+        token: str,
+        keys: Mapping[str, bytes],
+    ) -> None:
+        self.role, self.folder, self.process = role, folder, None  # type: ignore[var-annotated]
+        folder.mkdir(parents=True)
+        files = {"config.json": config.model_dump_json().encode(), "token": token.encode(), **keys}
+        files["endpoints.json"] = json.dumps(dict(endpoints)).encode()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+
+    def start(self) -> None:
+        """Start it (again)."""
+        line = [sys.executable, "-m", f"umiak_workers.{self.role}", "--config", f"{self.folder}/config.json"]
+        with (self.folder / "log").open("ab") as log:
+            command = control_plane.tied([*line, "--state", f"{self.folder}/state"])
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL."""
+        control_plane.end([self.process])
 
 
 def rights() -> list[dict[str, Any]]:

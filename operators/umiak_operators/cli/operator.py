@@ -72,7 +72,7 @@ def operator(
         client=client_of(kubeconfig),
         platform=platform_settings.platform(settings, folder),
         hub=settings.operator_hub or settings.inside_hub or settings.hub,
-        pace=Pace(),
+        pace=Pace(figures_seconds=settings.figures_seconds),
     )
     asyncio.run(run(wiring))
 

@@ -46,6 +46,8 @@ class PlatformSettings(BaseSettings):
     storage_class: str | None = None
     state_size: str = "4Gi"
     host_path_root: str = "/var/lib/umiak"
+    figures_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
+    """How often a status in which only the hub's figures moved may be written."""
 
     @model_validator(mode="after")
     def _roles(self) -> Self:
