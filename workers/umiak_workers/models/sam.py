@@ -64,19 +64,19 @@ class SamConfig:
 
 SMALL = SamConfig(
     image=256,
-    patch=8,
+    patch=16,
     width=128,
     depth=4,
     heads=4,
     window=8,
-    global_layers=(3,),
+    global_layers=(1, 3),
     embedding=64,
-    decoder_depth=1,
-    decoder_heads=4,
+    decoder_depth=2,
+    decoder_heads=2,
     decoder_mlp=256,
     quality_hidden=64,
 )
-"""For photos of a few hundred pixels on a CPU."""
+"""For photos of a few hundred pixels on a CPU: about 1.1 million parameters."""
 
 
 def build_sam(config: Mapping[str, JsonValue]) -> Sam:
@@ -130,6 +130,26 @@ def assemble(config: SamConfig) -> Sam:
         iou_head_hidden_dim=config.quality_hidden,
     )
     return Sam(encoder, prompts, decoder, list(MEAN), list(STD)).eval()
+
+
+def aligned(sam: Sam) -> Sam:
+    """Make a fresh segmenter look, from its first step on, at the places it is asked about; returns it.
+
+    Queries and keys of the attention between prompts and photo start with one common projection, so that their product
+    is a kernel of the positional encoding: largest where point and pixel coincide. With independent projections a
+    small model spends most of a short training on finding that out.
+    """
+    transformer = sam.mask_decoder.transformer
+    crossings = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        crossings += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for attention in crossings:
+            nn.init.orthogonal_(attention.q_proj.weight).mul_(2.0)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            nn.init.zeros_(attention.q_proj.bias)
+            nn.init.zeros_(attention.k_proj.bias)
+    return sam
 
 
 @dataclass(frozen=True)

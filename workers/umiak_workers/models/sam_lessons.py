@@ -14,26 +14,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.core.masks import Components, components, inner_points
+from umiak_workers.core.masks import components, inner_points
 from umiak_workers.datasets.sample import Dataset, Sample
 from umiak_workers.models.batches import Photometric, relit
 from umiak_workers.models.sam import Asked, geometry
 
 FORMS = ("box", "box+point", "point", "points")
 """Ways to ask: a box, a box and a point, one point, three points."""
-_CHANCES = (0.3, 0.35, 0.2, 0.15)
+_CHANCES = (0.1, 0.5, 0.25, 0.15)
 MINIMUM_AREA = 20
 """Pixels of the photo below which a thing is not asked about."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One labelled photo: `image` hxwx3 uint8 at the model's scale, `things` at the photo's own, all large enough."""
+    """One labelled photo and the things in it that are large enough, N of them.
+
+    `image` hxwx3 uint8 at the model's scale; `ids` HxW int16 at the photo's own (a thing's number, or anything else);
+    `areas` N, `boxes` Nx4 (left, top, width, height), `inner` Nx2 (x, y of the roomiest pixel), in the photo's pixels.
+    """
 
     image: NDArray[np.uint8]
-    things: Components
+    ids: NDArray[np.int16]
+    areas: NDArray[np.int64]
+    boxes: NDArray[np.int64]
     inner: NDArray[np.int64]
-    """Nx2 (x, y) of each thing's roomiest pixel."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ def prepare(sample: Sample, side: int) -> Scene:
     height, width = geometry(side, *sample.label.shape)
     image = Pillow.fromarray(sample.image).resize((width, height), Pillow.Resampling.BILINEAR)
     found = components(sample.label)
-    count = int((found.areas >= MINIMUM_AREA).sum())
-    kept = Components(found.ids, found.classes[:count], found.areas[:count], found.boxes[:count])
-    return Scene(np.array(image), kept, inner_points(found)[:count])
+    count = min(int((found.areas >= MINIMUM_AREA).sum()), np.iinfo(np.int16).max)
+    ids = np.where(found.ids < count, found.ids, -1).astype(np.int16)
+    return Scene(np.array(image), ids, found.areas[:count], found.boxes[:count], inner_points(found)[:count])
 
 
 class Lessons:
@@ -64,7 +69,7 @@ class Lessons:
         self, samples: Dataset, side: int, cell: int, questions: int, photometric: Photometric, seed: int
     ) -> None:
         prepared = (prepare(samples[index], side) for index in range(len(samples)))
-        self.scenes = tuple(scene for scene in prepared if len(scene.things))
+        self.scenes = tuple(scene for scene in prepared if len(scene.areas))
         if not self.scenes:
             raise ConfigError("there are no labelled things to learn from")
         self._cell, self._questions, self._photometric, self._seed = cell, questions, photometric, seed
@@ -81,7 +86,7 @@ class Lessons:
         return mirrored(self._ask(scene, rng), scene.image.shape[1]) if rng.random() < 0.5 else self._ask(scene, rng)
 
     def _ask(self, scene: Scene, rng: np.random.Generator) -> Lesson:
-        things = drawn(scene.things.areas, self._questions, rng)
+        things = drawn(scene.areas, self._questions, rng)
         asked = ask(scene, things, FORMS[int(rng.choice(len(FORMS), p=_CHANCES))], rng)
         image = torch.from_numpy(relit(scene.image, self._photometric, rng)).permute(2, 0, 1).float()
         return Lesson(image, asked, covered(scene, things, self._cell))
@@ -95,8 +100,8 @@ def drawn(areas: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDA
 
 def ask(scene: Scene, things: NDArray[np.int64], form: str, rng: np.random.Generator) -> Asked:
     """Questions of one form about the given things, at the model's scale."""
-    scale = scene.image.shape[1] / scene.things.ids.shape[1]
-    boxes = torch.from_numpy(jittered(scene.things.boxes[things], rng) * scale).float() if "box" in form else None
+    scale = scene.image.shape[1] / scene.ids.shape[1]
+    boxes = torch.from_numpy(jittered(scene.boxes[things], rng) * scale).float() if "box" in form else None
     if form == "box":
         return Asked(None, None, boxes)
     points = torch.from_numpy(_points_in(scene, things, 3 if form == "points" else 1, rng) * scale).float()
@@ -115,8 +120,8 @@ def _points_in(scene: Scene, things: NDArray[np.int64], count: int, rng: np.rand
     """BxPx2 pixel centres inside each thing; the first is its roomiest pixel half of the time."""
     points = np.empty((len(things), count, 2))
     for row, thing in enumerate(things):
-        left, top, width, height = scene.things.boxes[thing]
-        y, x = np.nonzero(scene.things.ids[top : top + height, left : left + width] == thing)
+        left, top, width, height = scene.boxes[thing]
+        y, x = np.nonzero(scene.ids[top : top + height, left : left + width] == thing)
         chosen = rng.integers(len(x), size=count)
         points[row] = np.stack((x[chosen] + left, y[chosen] + top), axis=1)
     roomy = rng.random(len(things)) < 0.5
@@ -126,7 +131,7 @@ def _points_in(scene: Scene, things: NDArray[np.int64], count: int, rng: np.rand
 
 def covered(scene: Scene, things: NDArray[np.int64], cell: int) -> Tensor:
     """BxHxW float32: the share of each mask cell (a square of `cell` model pixels) that each thing covers."""
-    masks = torch.from_numpy(scene.things.ids[None] == things[:, None, None]).float()
+    masks = torch.from_numpy(scene.ids[None] == things[:, None, None]).float()
     height, width = scene.image.shape[0], scene.image.shape[1]
     return functional.interpolate(masks[None], (-(-height // cell), -(-width // cell)), mode="area")[0]
 
