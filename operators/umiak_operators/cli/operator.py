@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import kopf
 import structlog
 import typer
+import yaml
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
 
@@ -90,9 +91,9 @@ def client_of(kubeconfig: Path | None) -> ApiClient:
             load(config_file=str(kubeconfig), client_configuration=chosen, persist_config=False)
         else:
             inside(client_configuration=chosen)
-    except (kubernetes_config.ConfigException, OSError) as error:
+    except (kubernetes_config.ConfigException, OSError, yaml.YAMLError) as error:
         where = kubeconfig or "no --kubeconfig, and not in a pod"
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
     return ApiClient(chosen)
 
 

@@ -82,7 +82,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict | None):
         raise ConfigError(f"{file}: expected a map of settings")
     return found or {}

@@ -87,6 +87,11 @@ class Fleet:
         if self._http is not None:
             await self._http.aclose()
 
+    @property
+    def away(self) -> bool:
+        """The last thing that was asked of it got no usable answer."""
+        return bool(self._away)
+
     async def view(self, owner: Owner) -> FleetView | None:
         """See Hub.view."""
         if self._away:
