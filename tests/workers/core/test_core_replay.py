@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.messages import SampleInfo
-from umiak_workers.core.replay import balanced, fair_shares, mixed_batches, split_by_time
+from umiak_workers.core.replay import balanced, fair_shares, parts_of_batch, split_by_time, steps_of_epoch
 
 
 def info(position: int, captured_at: float, edge: str = "edge-1") -> SampleInfo:
@@ -78,22 +78,19 @@ def test_the_choice_repeats_with_its_seed_and_reaches_every_sample() -> None:
     assert len(seen) == 30
 
 
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 12), st.floats(0.05, 0.95), st.integers(0, 2**32 - 1))
-def test_every_batch_is_mixed_and_the_longer_kind_is_seen_exactly_once(
-    replay: int, base: int, batch: int, share: float, seed: int
+@given(st.integers(2, 64), st.floats(0.01, 0.99))
+def test_every_batch_of_two_or_more_holds_both_kinds_near_the_share_asked_for(batch: int, share: float) -> None:
+    replayed, base = parts_of_batch(batch, share)
+    assert replayed + base == batch
+    assert min(replayed, base) >= 1
+    assert abs(replayed - share * batch) <= 1
+
+
+@pytest.mark.parametrize(
+    ("replay", "base", "parts", "steps"),
+    [(75, 225, (4, 4), 57), (100, 10, (2, 6), 50), (5, 0, (4, 4), 2), (0, 0, (4, 4), 0), (3, 3, (1, 0), 3)],
+)
+def test_an_epoch_lasts_until_the_longer_kind_was_seen(
+    replay: int, base: int, parts: tuple[int, int], steps: int
 ) -> None:
-    batches = list(mixed_batches(replay, base, batch, share, np.random.default_rng(seed)))
-    assert bool(batches) == (replay + base > 0)
-    seen = [np.concatenate([pair[kind] for pair in batches]) if batches else np.zeros(0) for kind in (0, 1)]
-    for indices, size in zip(seen, (replay, base), strict=True):
-        assert set(indices.tolist()) == set(range(size))
-    if replay and base:
-        assert all(len(fresh) >= 1 and len(old) >= 1 for fresh, old in batches)
-        assert len({(len(fresh), len(old)) for fresh, old in batches}) == 1
-
-
-def test_the_share_of_a_batch_is_the_share_asked_for() -> None:
-    batches = list(mixed_batches(40, 40, 8, 0.25, np.random.default_rng(0)))
-    assert {(len(fresh), len(old)) for fresh, old in batches} == {(2, 6)}
-    with pytest.raises(StopIteration):
-        next(mixed_batches(0, 0, 8, 0.5, np.random.default_rng(0)))
+    assert steps_of_epoch(replay, base, parts) == steps

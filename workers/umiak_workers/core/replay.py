@@ -4,14 +4,11 @@ Samples arrive in time order and neighbours look alike, so a random holdout woul
 is held back instead. A talkative edge must not crowd out a quiet one, so a cap is shared out edge by edge.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from umiak_workers.contract.messages import SampleInfo
-
-Indices = NDArray[np.int64]
 
 
 def split_by_time(samples: Sequence[SampleInfo], share: float) -> tuple[tuple[SampleInfo, ...], tuple[SampleInfo, ...]]:
@@ -53,33 +50,13 @@ def fair_shares(sizes: Sequence[int], cap: int) -> tuple[int, ...]:
     return tuple(shares)
 
 
-def mixed_batches(
-    replay: int, base: int, batch: int, share: float, rng: np.random.Generator
-) -> Iterator[tuple[Indices, Indices]]:
-    """One epoch of (replay indices, base indices), each pair `batch` long in all; both kinds in every batch.
-
-    An epoch shows every sample of the kind that lasts longer exactly once; the other kind starts over, reshuffled.
-    `share` is the replayed part of a batch. With nothing of one kind the batches hold the other alone.
-    """
-    if replay == 0 or base == 0:
-        wanted = (batch, 0) if base == 0 else (0, batch)
-    else:
-        fresh = min(max(1, round(share * batch)), max(1, batch - 1))
-        wanted = (fresh, max(1, batch - fresh))
-    steps = max(_steps(replay, wanted[0]), _steps(base, wanted[1]))
-    replayed, based = _endless(replay, rng), _endless(base, rng)
-    for _ in range(steps):
-        yield _take(replayed, wanted[0]), _take(based, wanted[1])
+def parts_of_batch(batch: int, share: float) -> tuple[int, int]:
+    """(replayed, base) samples of one batch: `share` of it is replayed, but both kinds are in every batch of two."""
+    replayed = min(max(1, round(share * batch)), max(1, batch - 1))
+    return replayed, batch - replayed
 
 
-def _steps(size: int, each: int) -> int:
-    return -(-size // each) if each else 0
-
-
-def _endless(size: int, rng: np.random.Generator) -> Iterator[int]:
-    while size:
-        yield from rng.permutation(size).tolist()
-
-
-def _take(source: Iterator[int], count: int) -> Indices:
-    return np.fromiter((next(source) for _ in range(count)), dtype=np.int64, count=count)
+def steps_of_epoch(replay: int, base: int, parts: tuple[int, int]) -> int:
+    """Batches until the kind that lasts longer was seen once; the other one starts over meanwhile."""
+    sizes = ((replay, parts[0]), (base, parts[1]))
+    return max((-(-size // each) for size, each in sizes if each and size), default=0)
