@@ -17,7 +17,7 @@ section{margin:0 0 1rem;overflow-x:auto}.none{margin:0}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-weight:500;font-size:.85rem;text-align:left}
 th,td{padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}
+tr:last-child td{border-bottom:0}td:last-child{white-space:nowrap}
 code{font-size:.86rem}small{font-size:.82rem}
 i{display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.45rem;background:var(--soft)}
 i.good{background:var(--good)}i.bad{background:var(--bad)}i.wait{background:var(--wait)}

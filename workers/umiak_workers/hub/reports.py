@@ -37,6 +37,7 @@ class Reports:
         self._known: dict[Key, Report] = {}
         self._dirty: set[Key] = set()
         self._reporting: dict[Key, bool] = {}
+        self._spoke: set[Key] = set()
 
     def load(self, sql: Connection) -> None:
         """Read what a former process wrote."""
@@ -68,6 +69,9 @@ class Reports:
     def _set(self, key: Key, report: Report) -> None:
         self._known[key] = report
         self._dirty.add(key)
+        if not self._reporting.get(key, False):
+            self._reporting[key] = True
+            self._spoke.add(key)
 
     def flush(self, sql: Connection, only: Key | None = None) -> None:
         """Write what changed since the last time (of one edge, or of all)."""
@@ -113,8 +117,9 @@ class Reports:
         with self._lock:
             seen = {key: self._is_reporting(report, now) for key, report in self._known.items()}
             changed = {key for key, reporting in seen.items() if self._reporting.get(key, False) != reporting}
+            spoke, self._spoke = self._spoke & seen.keys(), set()
             self._reporting = seen
-        return changed
+        return changed | spoke
 
     def running(self) -> set[str]:
         """The digests that edges run or are about to run."""
