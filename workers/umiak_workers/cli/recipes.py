@@ -1,7 +1,7 @@
 """How a model is made from data: one recipe in, one artefact out. The built-in models are recipes kept here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,14 +37,16 @@ class Recipe:
     licence: str
     base_data: str | None
     made_by: str
+    then: tuple[FitConfig, ...] = ()
+    """Further passes after `fit`, for example on larger crops once small ones taught the basics."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What making it gave: the artefact's digest, how training went, and mIoU and IoU per class per validation set."""
+    """What making it gave: the artefact's digest, how each fit went, and confusion counts per validation set."""
 
     digest: str
-    report: FitReport
+    reports: tuple[FitReport, ...]
     parameters: int
     scores: dict[str, Counts]
 
@@ -53,7 +55,8 @@ def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Mad
     """Train, export, score as delivered (ONNX, at the photo's resolution) and write the artefact folder `out`."""
     torch.manual_seed(recipe.fit.seed)
     network = build(recipe.architecture.name, recipe.architecture.config)
-    report = fit(network, Joined(tuple(open_dataset(uri) for uri in recipe.data)), recipe.fit, progress)
+    samples = Joined(tuple(open_dataset(uri) for uri in recipe.data))
+    reports = tuple(fit(network, samples, config, progress) for config in phases(recipe))
     weights = state_tensors(network)
     exported = export_graph(network, recipe.fit.height, recipe.fit.width)
     card = _card(recipe, spare_tensors(exported, weights))
@@ -65,7 +68,17 @@ def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Mad
     card = card.with_metrics(metrics, recipe.made_by)
     digest = write_artefact(out, card, graph, weights, record_golden(card, graph, weights, image))
     parameters = sum(tensor.numel() for tensor in network.parameters())
-    return Made(digest, report, parameters, scores)
+    return Made(digest, reports, parameters, scores)
+
+
+def phases(recipe: Recipe) -> tuple[FitConfig, ...]:
+    """The fits of a recipe in order, each with a checkpoint folder of its own."""
+    home = recipe.fit.checkpoint
+    later = [
+        replace(config, checkpoint=None if home is None else home / f"phase-{number}")
+        for number, config in enumerate(recipe.then, start=2)
+    ]
+    return (recipe.fit, *later)
 
 
 def iou_by_class(recipe: Recipe, counts: Counts) -> dict[str, float]:
@@ -134,6 +147,16 @@ def yard_cloud() -> Recipe:
         "yard:dusk?seed=116&frames=80&shot=1&weather=fog",
         "yard:night?seed=117&frames=100&shot=1",
     )
+    small_crops = FitConfig(
+        height=240,
+        width=320,
+        classes=len(CLASSES),
+        epochs=7,
+        batch=8,
+        learning_rate=4e-3,
+        seed=1,
+        crop=(160, 208),
+    )
     return Recipe(
         name="yard-cloud",
         data=data,
@@ -144,16 +167,8 @@ def yard_cloud() -> Recipe:
         architecture=Architecture(
             name="rfnet", config={"classes": len(CLASSES), "width": 32, "decoder": 48, "blocks": 1}
         ),
-        fit=FitConfig(
-            height=240,
-            width=320,
-            classes=len(CLASSES),
-            epochs=7,
-            batch=8,
-            learning_rate=4e-3,
-            seed=1,
-            crop=(160, 208),
-        ),
+        fit=small_crops,
+        then=(replace(small_crops, epochs=6, seed=2, learning_rate=3e-3, crop=(200, 264)),),
         sources=(_yard_source(data, ("day", "dusk", "night", "clear", "rain", "fog")),),
         licence="Apache-2.0",
         base_data=None,

@@ -1,5 +1,6 @@
 """`umiak train`: make a segmentation model from labelled photos, or make the built-in models again."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,17 @@ def segmentation(
 ) -> None:
     """Train an RFNet on labelled photos and write it as an artefact."""
     facts = read_legend(legend)
+    numbers = {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "decoder": decoder,
+        "blocks": blocks,
+        **({"epochs": epochs} if minutes is None else {"minutes": minutes}),
+        "batch": batch,
+        "learning-rate": learning_rate,
+        "seed": seed,
+    }
     recipe = Recipe(
         name=out.name,
         data=tuple(data),
@@ -84,7 +96,7 @@ def segmentation(
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
         licence=facts.licence,
         base_data=data[0],
-        made_by=f"umiak train segmentation --data {' --data '.join(data)} --seed {seed}",
+        made_by=_command_line(data, val or [], legend, out, numbers),
     )
     show(recipe, run(recipe, out, threads), out)
 
@@ -102,8 +114,22 @@ def builtin(
         raise ConfigError(f"no built-in model is called {name!r}; there are {', '.join(sorted(BUILTIN))}")
     recipe = BUILTIN[name]()
     made_by = recipe.made_by if minutes is None else f"{recipe.made_by} --minutes {minutes:g}"
-    recipe = replace(recipe, fit=replace(recipe.fit, minutes=minutes, checkpoint=resume), made_by=made_by)
+    short = replace(recipe.fit, minutes=minutes, checkpoint=resume)
+    recipe = replace(recipe, fit=short, then=recipe.then if minutes is None else (), made_by=made_by)
     show(recipe, run(recipe, out, threads), out)
+
+
+def _command_line(data: list[str], val: list[str], legend: Path, out: Path, numbers: dict[str, float]) -> str:
+    """The command that makes this model again, for its card."""
+    words = ["umiak", "train", "segmentation"]
+    for uri in data:
+        words += ["--data", uri]
+    for uri in val:
+        words += ["--val", uri]
+    words += ["--legend", str(legend), "--out", str(out)]
+    for name, value in numbers.items():
+        words += [f"--{name}", f"{value:g}"]
+    return shlex.join(words)
 
 
 def read_legend(path: Path) -> Legend:
@@ -137,8 +163,10 @@ def run(recipe: Recipe, out: Path, threads: int | None) -> Made:
 
 def show(recipe: Recipe, made: Made, out: Path) -> None:
     """Print what was made: size, digest and IoU per class on each validation set."""
-    steps = f"{made.report.steps} steps, {made.report.epochs:.1f} epochs, {made.report.seconds:.0f} s"
-    console.print(f"{out}: {made.digest}\n{made.parameters} parameters; {steps}; seed {recipe.fit.seed}")
+    console.print(f"{out}: {made.digest}\n{made.parameters} parameters; seed {recipe.fit.seed}", soft_wrap=True)
+    for number, report in enumerate(made.reports, start=1):
+        facts = f"{report.steps} steps, {report.epochs:.1f} epochs, {report.seconds:.0f} s"
+        console.print(f"fit {number} of {len(made.reports)}: {facts}")
     table = Table("", *made.scores)
     table.add_row("mIoU", *(f"{mean_iou(counts):.4f}" for counts in made.scores.values()))
     table.add_row("pixel accuracy", *(f"{pixel_accuracy(counts):.4f}" for counts in made.scores.values()))
