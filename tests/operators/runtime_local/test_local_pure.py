@@ -17,18 +17,18 @@ from umiak_workers.contract.identity import Principal
 def test_backoff_doubles_up_to_its_bound_and_forgives_a_good_run() -> None:
     backoff, waits = Backoff(first=1, most=6, forgiven_after=10), []
     for _ in range(5):
-        wait, backoff = backoff.after(ran_for=0.1)
+        wait, backoff = backoff.after(good_for=0.1)
         waits.append(wait)
     assert waits == [1, 2, 4, 6, 6]
-    wait, backoff = backoff.after(ran_for=10)
+    wait, backoff = backoff.after(good_for=10)
     assert (wait, backoff.failures) == (1, 1)
 
 
 @given(st.lists(st.floats(0, 100), max_size=200))
 def test_backoff_never_leaves_its_bounds(runs: list[float]) -> None:
     backoff = Backoff()
-    for ran_for in runs:
-        wait, backoff = backoff.after(ran_for)
+    for good_for in runs:
+        wait, backoff = backoff.after(good_for)
         assert backoff.first <= wait <= backoff.most
 
 

@@ -62,7 +62,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         def admit(secrets: Any) -> None:
             admitted[:] = [dict(one) for one in secrets]
 
-        runtime = LocalRuntime(store, pods, fleet, platform, 2, rung.append, admit)
+        runtime = LocalRuntime(store, pods, fleet, platform, 2, rung.append, admit, lambda: None)
         yield Bench(tmp_path, runtime, store, pods, rung, admitted)
         await pods.stop_all()
     reaper.close(10)
@@ -164,6 +164,19 @@ async def test_a_changed_secret_reaches_the_files_without_a_restart(bench: Bench
     config = bench.root / "pods" / "yard.gate" / "config" / "config.json"
     assert config.read_bytes() == b"two"
     assert bench.pods.state("yard.gate").containers[0].pid == pid
+
+
+async def test_no_replicas_wanted_is_what_there_is(bench: Bench) -> None:
+    bench.runtime.set_files([joint()])
+    await apply(bench, secret(b"{}"), workload("Deployment", "gate", SLEEP))
+    await until(lambda: bench.pods.state("yard.gate").readiness == "Ready")
+    paused = workload("Deployment", "gate", SLEEP)
+    paused["spec"]["replicas"] = 0
+    bench.rung.clear()
+    await apply(bench, secret(b"{}"), paused)
+    assert bench.pods.running == ()
+    assert KEY in bench.rung
+    assert await seen(bench) == {"Deployment/gate": "Ready"}
 
 
 async def test_an_ended_job_is_a_child_until_the_plan_drops_it_even_after_a_restart(bench: Bench) -> None:

@@ -63,13 +63,15 @@ class Container:
         self._changed = changed
         self._grace = grace
         self._backoff = backoff
+        self._ready_since: float | None = None
 
     async def keep_running(self) -> None:
         """Run it again and again until cancelled; on cancellation the process is stopped first."""
         while True:
-            started = time.monotonic()
+            self._ready_since = None
             status = await self.run_once()
-            delay, self._backoff = self._backoff.after(time.monotonic() - started)
+            good_for = 0.0 if self._ready_since is None else time.monotonic() - self._ready_since
+            delay, self._backoff = self._backoff.after(good_for)
             self._say(
                 restarts=self.state.restarts + 1,
                 failures=self._backoff.failures,
@@ -101,11 +103,16 @@ class Container:
 
     async def _watch(self) -> None:
         if self.state.address is None:
+            self._ready_since = time.monotonic()
             self._say(ready=True)
             return
         while True:
             ready = await self._answers(self.state.address)
+            if ready and self._ready_since is None:
+                self._ready_since = time.monotonic()
             self._say(ready=ready, failures=0 if ready else self.state.failures)
+            if ready and not self.state.address.startswith("http"):
+                return  # a broker logs every knock; that it still runs has to do
             await asyncio.sleep(_LOOK_WHEN_READY if ready else _LOOK_WHILE_STARTING)
 
     async def _answers(self, address: str) -> bool:

@@ -30,8 +30,10 @@ class LocalRuntime:
         nodes: int,
         ring: Callable[[Key], None],
         admit: Callable[[Iterable[Mapping[str, bytes]]], None],
+        changed: Callable[[], None],
     ) -> None:
-        """`nodes`: how many to simulate. `admit` is told every Secret's content, so that brokers know who is who."""
+        """`nodes`: how many to simulate. `admit` is told every Secret's content, so that brokers know who is who.
+        `changed` is called when a status is another one."""
         self._store = store
         self._pods = pods
         self._fleet = fleet
@@ -39,6 +41,7 @@ class LocalRuntime:
         self._count = nodes
         self._ring = ring
         self._admit = admit
+        self._changed = changed
         self._kept: dict[Key, tuple[Mapping[str, Any], ...]] = {}
         self._secrets: dict[tuple[str, str], Mapping[str, bytes]] = {}
         self._holders: dict[tuple[str, str], Key] = {}
@@ -96,7 +99,10 @@ class LocalRuntime:
             return  # it went while its plan was made; forget() follows
         bodies = tuple(dress(body, resource) for body in plan.children)
         self._keep_secrets(key, bodies)
-        self._kept[key] = tuple(body for body in bodies if body["kind"] not in ("Secret", *PLURALS))
+        kept = tuple(body for body in bodies if body["kind"] not in ("Secret", *PLURALS))
+        if kept != self._kept.get(key):
+            self._kept[key] = kept
+            self._ring(key)  # as a cluster's watch would: what was just made is to be seen
         specs = [pod_spec(body) for body in bodies if body["kind"] in _PODS]
         await self._pods.converge(key, specs, self._secrets)
         self._put_resources(key, [body for body in bodies if body["kind"] in PLURALS])
@@ -106,6 +112,7 @@ class LocalRuntime:
     async def report(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """See Runtime.report; resources beside it may depend on the news."""
         if self._store.report(resource.key, status):
+            self._changed()
             for other in self._store.all():
                 if other.key != resource.key and other.key.namespace == resource.key.namespace:
                     self._ring(other.key)
@@ -142,9 +149,10 @@ class LocalRuntime:
 
     def _children(self, owner: Resource) -> tuple[Child, ...]:
         ended = self._pods.finished.children(owner.key)
-        kept = {pod_id(owner.key.namespace, body["metadata"]["name"]): body for body in self._kept.get(owner.key, ())}
-        seen = [self._child(owner, body) for body in kept.values()]
-        seen += [child for pod, child in ended.items() if pod not in kept]
+        kept = self._kept.get(owner.key, ())
+        pods = {pod_id(owner.key.namespace, body["metadata"]["name"]) for body in kept if body["kind"] in _PODS}
+        seen = [self._child(owner, body) for body in kept]
+        seen += [child for pod, child in ended.items() if pod not in pods]
         for patch in self._store.owned_by(owner.key):
             readiness, message = readiness_of(patch.key.kind, {"status": patch.status})
             seen.append(Child(patch.key.kind, patch.key.name, patch.uid, readiness, message))
@@ -153,7 +161,7 @@ class LocalRuntime:
     def _child(self, owner: Resource, body: Mapping[str, Any]) -> Child:
         kind, meta = body["kind"], body["metadata"]
         uid = str(uuid.uuid5(uuid.UUID(owner.uid), f"{kind}/{meta['name']}"))
-        if kind not in _PODS:
+        if kind not in _PODS or body["spec"].get("replicas", 1) == 0:
             return Child(kind, meta["name"], uid, "Ready")
         state = self._pods.state(pod_id(owner.key.namespace, meta["name"]))
         return Child(kind, meta["name"], uid, state.readiness, state.message, dict(own_annotations(meta)))

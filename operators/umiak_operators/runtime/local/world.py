@@ -119,7 +119,14 @@ class LocalWorld:
         self.fleet = await self._exit.enter_async_context(fleet)
         await self._start_platform()
         self.runtime = LocalRuntime(
-            self.store, self.pods, self.fleet, self.platform, self._options.nodes, self._ring, self._admit
+            self.store,
+            self.pods,
+            self.fleet,
+            self.platform,
+            self._options.nodes,
+            self._ring,
+            self._admit,
+            self._changed,
         )
 
     async def _start_platform(self) -> None:
