@@ -1,9 +1,11 @@
 """When things go wrong, with real processes: nothing that was promised is lost, and nothing is answered twice."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -112,7 +114,8 @@ async def test_edge_or_router_killed_while_frames_arrive(site: Site, container: 
 async def test_a_retry_is_the_same_answer_and_other_bytes_are_refused(site: Site) -> None:
     first, _ = await site.push(80)
     again, _ = await site.push(80)
-    assert again == first
+    timeless = {"stages_milliseconds": {}}  # the log's own entry cannot hold how long its writing took
+    assert again.model_copy(update=timeless) == first.model_copy(update=timeless)
     with pytest.raises(httpx.HTTPStatusError, match="409"):
         await site.push(80, photo(81))
 
@@ -148,6 +151,8 @@ async def test_stopping_leaves_no_process_and_no_port(tmp_path: Path) -> None:
     pids = [box.pid for pod in world.pods for box in pod.containers if box.pid]
     assert pids
     assert not [pid for pid in [*pids, world.pid] if Path(f"/proc/{pid}/cmdline").exists()]
-    for box in (box for pod in world.pods for box in pod.containers if box.address):
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{box.address}/healthz", timeout=2)
+    addresses = [urlsplit(box.address) for pod in world.pods for box in pod.containers if box.address]
+    assert len(addresses) >= 4
+    for address in addresses:
+        with socket.socket() as probe:
+            assert probe.connect_ex((address.hostname, address.port)) != 0, address

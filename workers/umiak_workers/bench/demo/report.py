@@ -88,7 +88,7 @@ def as_dict(found: Gain | None) -> dict[str, float] | None:
 def overhead(answer: Answer) -> float:
     """Milliseconds the router itself added: all that was neither edge inference nor waiting for the cloud."""
     stages = answer.stages_milliseconds
-    return sum(stages.get(stage, 0.0) for stage in ("judge", "queue", "fuse", "log"))
+    return stages.get("total", 0.0) - stages.get("edge", 0.0) - stages.get("cloud", 0.0)
 
 
 def collaborative(frames: Sequence[Scored]) -> Collaborative:
