@@ -100,7 +100,7 @@ class LocalRuntime:
         bodies = tuple(dress(body, resource) for body in plan.children)
         self._keep_secrets(key, bodies)
         kept = tuple(body for body in bodies if body["kind"] not in ("Secret", *PLURALS))
-        if kept != self._kept.get(key):
+        if kept != self._kept.get(key, ()):
             self._kept[key] = kept
             self._ring(key)  # as a cluster's watch would: what was just made is to be seen
         specs = [pod_spec(body) for body in bodies if body["kind"] in _PODS]
