@@ -24,7 +24,7 @@ class PatientHub:
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             stop=tenacity.stop_after_delay(patience),
-            wait=tenacity.wait_exponential_jitter(initial=0.5, max=LONGEST_PAUSE, jitter=0.5),
+            wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE, jitter=0.5),
             before_sleep=_say,
             reraise=True,
         )
