@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import numpy as np
 
+from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.bench.demo.report import (
     EdgeResult,
     Learning,
@@ -53,8 +55,8 @@ class Story:
         board = Scoreboard(len(self.scene.edge_model.card.classes))
         for stretch in self.scene.stretches:
             await self._stream(stretch, board, client)
-        cloud_times = await self._cloud_only(board, client)
         learning = await self._learning(board, client) if self.scene.unseen else None
+        cloud_times = await self._cloud_only(board, client)  # last: no training beside it distorts its times
         return self._report(board, cloud_times, learning)
 
     def _namespace(self) -> tuple[str, str]:
@@ -155,7 +157,7 @@ class Story:
             metrics={key: float(value) for key, value in (status.get("metrics") or {}).items()},
         )
 
-    async def _round(self) -> dict[str, object]:
+    async def _round(self) -> dict[str, Any]:
         self.picture.enter("learning", "a training Job learns from what was hard; ground truth stays outside")
         began = time.monotonic()
 
@@ -174,7 +176,7 @@ class Story:
             self.picture.tell(f"{self._clock()} {str(error).splitlines()[0]}")
             return {"reason": "NoRound", "message": str(error).splitlines()[0]}
         found = resource(world, "LifelongLearning")
-        last: dict[str, object] = dict((found.status if found else {}).get("lastRound") or {})
+        last: dict[str, Any] = dict((found.status if found else {}).get("lastRound") or {})
         seconds = time.monotonic() - began
         self.picture.tell(f"{self._clock()} round: {last.get('outcome')} after {seconds:.0f} s: {last.get('message')}")
         return last
@@ -192,7 +194,7 @@ class Story:
     def _replay_before(self, frames: list[Scored], classes: int) -> None:
         """Score the previous model on the very same frames, in this process: same artefact, same predictor."""
         assert self.scene.unseen is not None
-        segmenter = OnnxSegmenter.load(self.scene.edge_model.folder, threads=2)
+        segmenter = OnnxSegmenter(load_model(self.scene.edge_model.folder), threads=2)
         edges = sorted({frame.edge for frame in frames})
         for edge, photos in zip(edges, self.scene.unseen.photos, strict=True):
             mine = [frame for frame in frames if frame.edge == edge]
