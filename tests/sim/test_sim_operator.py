@@ -38,6 +38,22 @@ async def test_status_waits_for_pods_and_says_so(fleet: Any) -> None:
     assert fleet.condition("JointInference", "yard") == ("False", "EdgesProgressing")
 
 
+async def test_a_new_generation_is_never_ready_on_the_strength_of_old_children(fleet: Any) -> None:
+    fleet.joint()
+    await fleet.settle()
+    said: list[tuple[int, str]] = []
+    cloud = {"labeller": {"uri": "builtin:yard-labeller", "digest": DIGESTS[2]}, "replicas": 2}
+    fleet.joint(cloud=cloud)
+    for _ in range(20):
+        await fleet.reconciler.drain()
+        (body,) = fleet.server.objects("JointInference")
+        said.append((body["status"]["observedGeneration"], fleet.condition("JointInference", "yard")[1]))
+        fleet.clock.advance(5)
+    assert set(said) == {(2, "CloudProgressing")}
+    await fleet.settle()
+    assert fleet.condition("JointInference", "yard") == ("True", "Available")
+
+
 async def test_a_hub_that_is_away_keeps_the_last_figures(fleet: Any) -> None:
     fleet.joint()
     await fleet.settle()

@@ -82,13 +82,16 @@ class ControlPlane:
             self._write_kubeconfig(user)
 
     def start_controllers(self) -> None:
-        """Start controllers, scheduler and kwok. Custom resources defined before this are garbage collected at once."""
+        """Start controllers, scheduler and kwok. Custom resources defined before this are garbage collected at once.
+
+        A busy machine can starve kwok's heartbeats for a minute; no node is called NotReady for that.
+        """
         kubeconfig, (manager, scheduler, kwok) = self.kubeconfig("admin"), free_ports(3)
         quick = ["--leader-elect=false", "--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false"]
         self._run("kube-controller-manager", [
             f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={manager}", *quick,
             "--use-service-account-credentials=false", f"--service-account-private-key-file={self.folder}/sa.key",
-            f"--root-ca-file={self.folder}/pki/apiserver.crt",
+            f"--root-ca-file={self.folder}/pki/apiserver.crt", "--node-monitor-grace-period=1h",
         ])  # fmt: skip
         self._run("kube-scheduler", [
             f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={scheduler}", *quick,

@@ -6,7 +6,7 @@ costs no request. Whoever edits, deletes or adds is noticed by that hash, and ag
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -32,6 +32,8 @@ class Compared:
     live_hash: str
     applied: str
     until: float
+    written: bool = False
+    """Just now, so what was seen of it before is old."""
 
 
 class Applier:
@@ -42,8 +44,11 @@ class Applier:
         self._refresh_seconds = refresh_seconds
         self._compared: dict[Key, dict[Place, Compared]] = {}
 
-    async def apply(self, resource: Resource, plan: Plan) -> None:
-        """Apply every child, then prune; one that fails does not keep the others waiting. Raises the first failure."""
+    async def apply(self, resource: Resource, plan: Plan) -> bool:
+        """Apply every child, then prune; one that fails does not keep the others waiting. Raises the first failure.
+
+        Returns whether a child was changed: then what was seen of it is old, and its watch event rings for a new look.
+        """
         bodies = [dress(body, resource) for body in plan.children]
         known = self._compared.pop(resource.key, {})
         ends = await asyncio.gather(*(self._one(body, resource, known) for body in bodies), return_exceptions=True)
@@ -53,6 +58,7 @@ class Applier:
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
+        return any(item.written for item in compared.values())
 
     def forget(self, key: Key) -> None:
         """The owner is gone."""
@@ -62,20 +68,21 @@ class Applier:
         place, applied = _place(body), body["metadata"]["annotations"][APPLIED]
         last, entry = known.get(place), self._index.child(place)
         if last and entry and self._still(last, entry, applied):
-            return last
+            return replace(last, written=False)
         live = await self._api.get(*place)
         if live is not None:
             _must_be_ours(live, owner)
             if missing(body, live) is None:
-                return self._compare(live, applied)
-        return self._compare(await self._write(body, live), applied)
+                return self._compare(live, applied, written=False)
+        written = await self._write(body, live)
+        return self._compare(written, applied, written=entry is None or body_hash(written) != entry.body_hash)
 
     def _still(self, last: Compared, entry: Seen, applied: str) -> bool:
         same = entry.body_hash == last.live_hash and applied == last.applied and not entry.deleting
         return same and self._clock.now() < last.until
 
-    def _compare(self, live: Mapping[str, Any], applied: str) -> Compared:
-        return Compared(body_hash(live), applied, self._clock.now() + self._refresh_seconds)
+    def _compare(self, live: Mapping[str, Any], applied: str, written: bool) -> Compared:
+        return Compared(body_hash(live), applied, self._clock.now() + self._refresh_seconds, written)
 
     async def _write(self, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         kind, _, name = _place(body)

@@ -62,9 +62,13 @@ class Cluster:
         )
 
     async def apply(self, resource: Resource, plan: Plan) -> None:
-        """Children, then status, then the hub's part: a hub that is away keeps nothing else waiting."""
-        await self._applier.apply(resource, plan)
-        await self.report(resource, plan.status)
+        """Children, then status, then the hub's part: a hub that is away keeps nothing else waiting.
+
+        A status that was decided before a child changed would call the new generation Ready on the strength of the
+        old child; it is left to the look that the child's watch event rings for.
+        """
+        if not await self._applier.apply(resource, plan):
+            await self.report(resource, plan.status)
         if self._world.fleet is not None:
             await self._world.fleet.tell(resource.uid, plan.fleet)
 
