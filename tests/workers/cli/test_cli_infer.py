@@ -135,7 +135,7 @@ def run(*arguments: object) -> str:
 
 def test_a_photo_is_answered_with_who_why_and_what(state: Path, photo: Path) -> None:
     said = run(photo, "--state", state, "--edge", "edge-2")
-    for part in ("yard.png", "cloud", "CloudAnswered (ScoreMargin)", "margin 0.250", "edge 4.0", DIGEST[7:19]):
+    for part in ("yard.png", "cloud", "CloudAnswered", "hard by ScoreMargin", "0.250", "edge 4.0", DIGEST[7:15]):
         assert part in said
     assert "sky 75%" in said
     assert "ground 25%" in said

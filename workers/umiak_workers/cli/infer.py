@@ -11,8 +11,10 @@ import httpx
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from umiak_workers.adapters.configfile import read_bytes
 from umiak_workers.adapters.hub_client import HubClient, check
@@ -108,18 +110,23 @@ def model_card(world: World, digest: str, timeout: float) -> Card | None:
         return None
 
 
-def table(answered: Sequence[Answered], card: Card | None) -> Table:
-    """Answers for a person."""
-    found = Table("photo", "answered by", "reason", "scores", "milliseconds", "model", "what is there")
+def table(answered: Sequence[Answered], card: Card | None) -> Group:
+    """Answers for a person: a row for each photo, and below what took how long and what is there."""
+    found = Table("photo", "answered by", "reason", "margin", "max p", "ms", "model", box=SIMPLE_HEAD)
     for one in answered:
-        answer = one.answer
-        why = f"{answer.reason} ({answer.rule})" if answer.rule else answer.reason
-        scores = f"margin {answer.scores.margin:.3f}\nmax p {answer.scores.max_probability:.3f}"
-        stages = "\n".join(f"{name} {value:.1f}" for name, value in answer.stages_milliseconds.items())
-        there = "\n".join(f"{name} {share:.0%}" for name, share in list(overlay.shares(one.mask, card).items())[:5])
-        digest = answer.model.removeprefix("sha256:")[:12]
-        found.add_row(one.photo.name, answer.answered_by, why, scores, stages, digest, there)
-    return found
+        answer, total = one.answer, one.answer.stages_milliseconds.get("total")
+        scores = (f"{answer.scores.margin:.3f}", f"{answer.scores.max_probability:.3f}")
+        digest = answer.model.removeprefix("sha256:")[:8]
+        milliseconds = "" if total is None else f"{total:.0f}"
+        found.add_row(one.photo.name, answer.answered_by, answer.reason, *scores, milliseconds, digest)
+    return Group(found, *(_details(one, card) for one in answered))
+
+
+def _details(one: Answered, card: Card | None) -> Text:
+    stages = ", ".join(f"{name} {value:.1f}" for name, value in one.answer.stages_milliseconds.items())
+    there = ", ".join(f"{name} {share:.0%}" for name, share in list(overlay.shares(one.mask, card).items())[:5])
+    rule = f"hard by {one.answer.rule}; " if one.answer.rule else ""
+    return Text(f"{one.photo.name}: {there}\n  {rule}{stages} ms", style="dim")
 
 
 def as_json(one: Answered, card: Card | None) -> dict[str, Any]:
