@@ -42,7 +42,19 @@ def up(
     ] = None,
     broker: Annotated[BrokerChoice, typer.Option(help="auto: mosquitto where it is installed, else amqtt.")] = "auto",
 ) -> None:
-    """Run resources as local processes until Ctrl-C."""
+    """Run resources as local processes until Ctrl-C: a development runtime, without a cluster.
+
+    Files are followed: a change is applied, a removed resource stops. Logs lie under STATE/logs, STATE/status.json says
+    what runs, and `umiak infer` finds it.
+
+    Examples:
+
+        umiak up docs/examples/01-minimal --nodes 2
+
+        umiak up my.yaml --state ~/umiak-state
+
+        umiak up my.yaml --broker amqtt --for 60
+    """
     mosquitto = _choose(broker)
     throwaway = state is None
     folder = Path(tempfile.mkdtemp(prefix="umiak-")) if state is None else make_private(state.resolve())

@@ -20,7 +20,7 @@ from umiak_operators.runtime.local.world import LocalWorld, Options
 from umiak_workers.contract.errors import UmiakError
 from umiak_workers.contract.world import STATUS_FILE, World
 
-_PACE = Pace(resync_seconds=30, longest_backoff=5, figures_seconds=1)
+_PACE = Pace(resync_seconds=30, longest_backoff=5, figures_seconds=2)
 _AT_MOST_EVERY = 0.2
 _AT_LEAST_EVERY = 2.0
 _SETTLE_MILLISECONDS = 200

@@ -198,10 +198,12 @@ async def test_news_of_one_resource_rings_those_beside_it(bench: Bench) -> None:
     other = joint() | {"metadata": {"namespace": "yard", "name": "other"}}
     bench.runtime.set_files([joint(), other])
     bench.rung.clear()
-    await apply(bench, status={"a": 1})
+    verdict = {"conditions": [{"type": "Ready", "status": "True"}]}
+    await apply(bench, status=verdict)
     assert bench.rung == [Key("JointInference", "yard", "other")]
     bench.rung.clear()
-    await apply(bench, status={"a": 1})
+    await apply(bench, status=verdict)
+    await apply(bench, status={**verdict, "figures": 7})
     assert bench.rung == []
 
 

@@ -110,9 +110,12 @@ class LocalRuntime:
         await self.report(resource, plan.status)
 
     async def report(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """See Runtime.report; resources beside it may depend on the news."""
-        if self._store.report(resource.key, status):
+        """See Runtime.report; resources beside it may depend on its conditions, never on its figures."""
+        before = self._store.get(resource.key)
+        if before is not None and self._store.report(resource.key, status):
             self._changed()
+            if before.status.get("conditions") == status.get("conditions"):
+                return
             for other in self._store.all():
                 if other.key != resource.key and other.key.namespace == resource.key.namespace:
                     self._ring(other.key)
