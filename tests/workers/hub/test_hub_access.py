@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from hub_kit import NOBODY, OPERATOR_KEY, HubKit, hub_config, token_of
@@ -184,3 +185,10 @@ def test_health_and_figures_need_no_token(hub: HubKit) -> None:
     text = http.get(routes.METRICS).text
     for name in ("umiak_hub_replay_samples", "umiak_hub_state_bytes", "umiak_hub_edges_reporting", "umiak_hub_models"):
         assert f"\n{name} " in text
+
+
+def test_the_reference_names_every_route_with_its_roles() -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "reference" / "hub-api.md").read_text().splitlines()
+    for (method, route), roles in access.ALLOWED.items():
+        said = "every role" if roles == access.READERS else ", ".join(roles)
+        assert any(line.startswith(f"| `{method} {route}` | {said} |") for line in lines), (method, route)

@@ -12,6 +12,7 @@ from rich.table import Table
 from safetensors.numpy import load_file
 
 from umiak_workers.adapters.artefacts import Artefact, load_model, read_artefact, write_artefact
+from umiak_workers.cli.push import push
 from umiak_workers.contract.artefact import Card, parse_card
 from umiak_workers.contract.errors import ArtefactError, ConfigError
 from umiak_workers.core.model import Tensors
@@ -20,7 +21,8 @@ from umiak_workers.datasets.folder import read_photo
 from umiak_workers.predictors.onnx import OnnxSegmenter, record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 
-app = typer.Typer(help="Pack and inspect model artefacts.", no_args_is_help=True)
+app = typer.Typer(help="Pack, inspect and push model artefacts.", no_args_is_help=True)
+app.command()(push)
 console = Console()
 
 

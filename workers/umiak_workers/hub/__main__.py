@@ -1,9 +1,14 @@
 """`python -m umiak_workers.hub --config F --state D`: models, lines, replay and reports behind one listener."""
 
 import asyncio
+import contextlib
+import fcntl
 import random
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 
@@ -14,7 +19,7 @@ from umiak_workers.adapters.mqtt import MqttLink
 from umiak_workers.contract import identity
 from umiak_workers.contract.config import HubConfig
 from umiak_workers.contract.endpoints import BROKER
-from umiak_workers.contract.errors import UmiakError
+from umiak_workers.contract.errors import ConfigError, UmiakError
 from umiak_workers.core.release import key_id
 from umiak_workers.hub.app import build
 from umiak_workers.hub.hints import Hints
@@ -35,11 +40,17 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     gate = Gate(read_operator_key(loaded.folder))
     for trusted in loaded.config.trusted_keys:
         key_id(trusted)  # a key that is none is found at start, not with the first signature
-    listener = serving.bind(loaded.endpoints, "hub")
-    hub = Hub(loaded.config, state, time.time)
-    await asyncio.to_thread(hub.start)
+    with contextlib.closing(serving.bind(loaded.endpoints, "hub")) as listener, alone(state):
+        hub = Hub(loaded.config, state, time.time)
+        try:
+            await asyncio.to_thread(hub.start)
+            await _serve(hub, gate, listener, _link(loaded), stop)
+        finally:
+            await asyncio.to_thread(hub.close)
+
+
+async def _serve(hub: Hub, gate: Gate, listener: socket.socket, link: MqttLink | None, stop: asyncio.Event) -> None:
     threading.Thread(target=_import, args=(hub,), name="importer", daemon=True).start()
-    link = _link(loaded)
     todo = chores(hub) + ((_hinting(hub, link),) if link else ())
     try:
         app = build(hub, gate, stop)
@@ -49,7 +60,17 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     finally:
         if link:
             link.stop(None)
-        await asyncio.to_thread(hub.close)
+
+
+@contextlib.contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the state folder: a second hub over it would sweep away what the first is about to promise."""
+    with (state / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"--state {state}: another hub works on it") from error
+        yield
 
 
 def _import(hub: Hub) -> None:

@@ -65,9 +65,12 @@ class Hub:
 
     def close(self) -> None:
         """Write what is only in memory, then close the books."""
-        with self.database.write() as sql:
-            self.reports.flush(sql)
-        self.database.close()
+        try:
+            if self.reports.is_dirty():
+                with self.database.write() as sql:
+                    self.reports.flush(sql)
+        finally:
+            self.database.close()
 
     def change(self) -> AbstractContextManager[Change]:
         """A transaction that wakes whom it concerns; see `change.Change`."""
