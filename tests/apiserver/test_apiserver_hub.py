@@ -184,12 +184,14 @@ def test_figures_stay_while_the_hub_is_away(kube: Kube, operator: Operator, kit:
     joint = started(kube, kit, push(kit, "yard-edge"))
     before = (kube.get(joint) or {})["status"]["line"]
     hub.hub.kill()
-    eventually(lambda: kube.condition(joint, "FleetObserved")[0] == "Unknown", 45, "the hub is missed")
-    kube.apply(joint_inference(kit.namespace, "second"))
-    second = path("jointinferences", kit.namespace, "second")
-    eventually(lambda: kube.condition(second, "Ready")[0] == "True", what="services come up without it")
-    assert (kube.get(joint) or {})["status"]["line"] == before
-    hub.start_hub()
+    try:
+        eventually(lambda: kube.condition(joint, "FleetObserved")[0] == "Unknown", 45, "the hub is missed")
+        kube.apply(joint_inference(kit.namespace, "second"))
+        second = path("jointinferences", kit.namespace, "second")
+        eventually(lambda: kube.condition(second, "Ready")[0] == "True", what="services come up without it")
+        assert (kube.get(joint) or {})["status"]["line"] == before
+    finally:
+        hub.start_hub()
     eventually(lambda: kube.condition(joint, "FleetObserved")[0] == "True", 45, "the hub is back")
     eventually(lambda: kube.condition(second, "FleetObserved")[0] == "True", 45, "for the new one too")
 

@@ -151,7 +151,7 @@ async def follow_hub(
             if resource.uid == uid:
                 reconciler.ring(resource.key)
 
-    def back() -> None:
+    def everyone() -> None:
         returned.set()
         for resource in index.owners():
             reconciler.ring(resource.key)
@@ -163,7 +163,7 @@ async def follow_hub(
             await cluster.sweep()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(fleet.follow(Doorbells(changed, back)))
+        group.create_task(fleet.follow(Doorbells(changed, everyone)))
         group.create_task(sweeping())
 
 

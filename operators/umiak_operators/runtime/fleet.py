@@ -37,6 +37,8 @@ class FleetTimes:
     long_poll: float = 25
     first_backoff: float = 0.2
     longest_backoff: float = 10
+    patience: float = 5
+    """A hub that is away for less (a restart) is not worth a word in every status."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Doorbells:
 
     changed: Callable[[str], None]
     """The view of the owner with this uid changed."""
-    back: Callable[[], None]
-    """The hub is (again) there: every owner should be looked at."""
+    everyone: Callable[[], None]
+    """The hub is (again) there, or has been missed for a while: every owner should be looked at."""
 
 
 class Hub(Protocol):
@@ -73,6 +75,8 @@ class Fleet:
         self._times, self._clock, self._rng = times, clock, rng
         self._away = ""
         self._told: dict[str, str] = {}
+        self._missed: float | None = None
+        self._failures, self._said = 0, False
         self._http: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,22 +137,33 @@ class Fleet:
 
     async def follow(self, bells: Doorbells) -> None:
         """Long-poll the change stream and ring, until cancelled. This alone finds out that the hub is back."""
-        cursor, failures, connected = 0, 0, False
+        cursor, connected = 0, False
         while True:
             try:
                 page = await self._changes(cursor, self._times.long_poll) if connected else await self._changes(0, 0)
             except (_Away, MessageError) as error:
-                self._gone(error)
-                connected, failures = False, failures + 1
-                await asyncio.sleep(self._pause(failures))
+                connected = False
+                await self._wait_for_it(error, bells)
                 continue
             if self._away or not connected or page.cursor < cursor:
                 self._back()
-                bells.back()
+                bells.everyone()
             else:
                 for uid in page.owners:
                     bells.changed(uid)
-            cursor, failures, connected = page.cursor, 0, True
+            cursor, connected = page.cursor, True
+
+    async def _wait_for_it(self, error: Exception, bells: Doorbells) -> None:
+        """Pause before the next try; everybody is rung once when it has been missed for long enough to be said."""
+        now = self._clock.now()
+        self._gone(error)
+        if self._missed is None:
+            self._missed, self._failures, self._said = now, 0, False
+        if not self._said and now - self._missed >= self._times.patience:
+            self._said = True
+            bells.everyone()
+        self._failures += 1
+        await asyncio.sleep(self._pause(self._failures))
 
     async def _changes(self, cursor: int, wait: float) -> Changes:
         query = {"after": cursor, "wait": wait}
@@ -192,7 +207,7 @@ class Fleet:
     def _back(self) -> None:
         if self._away:
             log.info("the hub is back", hub=self._url)
-        self._away = ""
+        self._away, self._missed = "", None
         self._told.clear()
 
     def _pause(self, failures: int) -> float:
