@@ -31,7 +31,7 @@ def _pod_news(before: World | None, now: World) -> Iterator[str]:
             if said:
                 yield f"{pod.name}/{item.name} {said}"
     for name in sorted(set(old) - {pod.name for pod in now.pods}):
-        yield f"{name} stopped"
+        yield f"{name} has ended"
 
 
 def _container_news(before: ContainerStatus | None, now: ContainerStatus) -> str:

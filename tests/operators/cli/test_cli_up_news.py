@@ -28,7 +28,7 @@ def test_every_step_of_a_container_is_one_line() -> None:
     assert news(world(READY), world(READY)) == []
     assert news(world(READY), world(DOWN)) == ["yard.gate/edge exit status 2: config.json: line: missing"]
     assert news(world(READY), world(STARTED)) == ["yard.gate/edge no longer ready"]
-    assert news(world(READY), world()) == ["yard.gate stopped"]
+    assert news(world(READY), world()) == ["yard.gate has ended"]
 
 
 def test_a_restart_between_two_pictures_is_not_missed() -> None:

@@ -138,7 +138,7 @@ def test_a_deployment_is_read_as_a_pod() -> None:
     assert (spec.id, spec.component, spec.edge) == ("yard.gate", "edge", "edge-1")
     assert spec.containers[0].role == "edge"
     assert spec.containers[0].probed
-    assert spec.annotations == (("umiak.dev/x", "1"),)
+    assert spec.annotations == {"umiak.dev/x": "1"}
 
 
 def test_the_fingerprint_follows_the_template_and_nothing_else() -> None:

@@ -91,7 +91,7 @@ def secret(config: bytes) -> dict[str, Any]:
 
 
 def patch() -> dict[str, Any]:
-    meta = {"namespace": "yard", "name": "gate-abc"}
+    meta = {"namespace": "yard", "name": "gate-abc", "annotations": {"umiak.dev/base-digest": "sha256:1"}}
     return {"apiVersion": "umiak.dev/v1alpha1", "kind": "ModelPatch", "metadata": meta, "spec": {"model": {}}}
 
 
@@ -164,6 +164,19 @@ async def test_a_changed_secret_reaches_the_files_without_a_restart(bench: Bench
     config = bench.root / "pods" / "yard.gate" / "config" / "config.json"
     assert config.read_bytes() == b"two"
     assert bench.pods.state("yard.gate").containers[0].pid == pid
+
+
+async def test_a_resource_made_by_a_plan_shows_its_annotations_even_after_a_restart(bench: Bench) -> None:
+    bench.runtime.set_files([joint()])
+    await apply(bench, patch())
+    again = Store(bench.root / "resources")
+    again.load()
+    for store in (bench.store, again):
+        assert store.annotations(CHILD)["umiak.dev/base-digest"] == "sha256:1"
+    found = await bench.runtime.observe(KEY)
+    assert found
+    (child,) = found[1].children
+    assert child.annotations["umiak.dev/base-digest"] == "sha256:1"
 
 
 async def test_no_replicas_wanted_is_what_there_is(bench: Bench) -> None:

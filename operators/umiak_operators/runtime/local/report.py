@@ -23,7 +23,7 @@ class Known:
 def world(
     pods: Iterable[Pod], resources: Iterable[Resource], outside: Mapping[str, str], files: Known, at: float
 ) -> World:
-    """The picture at `at` (seconds since the epoch). `outside`: addresses of hub and broker."""
+    """The picture at `at` (seconds since the epoch), without ended Jobs. `outside`: addresses of hub and broker."""
     listed = tuple(pods)
     return World(
         at=at,
@@ -31,7 +31,7 @@ def world(
         broker=files.broker,
         endpoints={**outside, **_addresses(listed, "cloud")},
         routers=_addresses(listed, "router"),
-        pods=tuple(_pod(pod) for pod in listed),
+        pods=tuple(_pod(pod) for pod in listed if pod.state.readiness != "Succeeded"),
         resources=tuple(_resource(one) for one in resources),
         viewer_token_file=files.viewer_token,
         operator_key_file=files.operator_key,

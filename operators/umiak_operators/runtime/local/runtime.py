@@ -158,7 +158,8 @@ class LocalRuntime:
         seen += [child for pod, child in ended.items() if pod not in pods]
         for patch in self._store.owned_by(owner.key):
             readiness, message = readiness_of(patch.key.kind, {"status": patch.status})
-            seen.append(Child(patch.key.kind, patch.key.name, patch.uid, readiness, message))
+            notes = self._store.annotations(patch.key)
+            seen.append(Child(patch.key.kind, patch.key.name, patch.uid, readiness, message, notes))
         return tuple(seen)
 
     def _child(self, owner: Resource, body: Mapping[str, Any]) -> Child:
@@ -167,4 +168,4 @@ class LocalRuntime:
         if kind not in _PODS or body["spec"].get("replicas", 1) == 0:
             return Child(kind, meta["name"], uid, "Ready")
         state = self._pods.state(pod_id(owner.key.namespace, meta["name"]))
-        return Child(kind, meta["name"], uid, state.readiness, state.message, dict(own_annotations(meta)))
+        return Child(kind, meta["name"], uid, state.readiness, state.message, own_annotations(meta))

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from umiak_operators.api.resource import Key, Kind, Resource
 from umiak_operators.runtime.local.files import read_json, write_json
+from umiak_operators.runtime.local.template import own_annotations
 from umiak_workers.contract.errors import ConfigError
 
 FILE = "file"
@@ -54,6 +55,10 @@ class Store:
         """Resources that this one's plan asked for."""
         return tuple(one for one in self.all() if self._held[one.key].source == str(owner))
 
+    def annotations(self, key: Key) -> Mapping[str, str]:
+        """The annotations of a resource that is held."""
+        return own_annotations(self._held[key].body["metadata"])
+
     def set_files(self, bodies: Iterable[Mapping[str, Any]]) -> set[Key]:
         """Make the resources that come from files exactly these; returns the keys that changed or went."""
         wanted = {Resource.from_body(body).key: body for body in bodies}
@@ -62,7 +67,7 @@ class Store:
         return changed.union(*(self.delete(key) for key in gone))
 
     def put(self, body: Mapping[str, Any], source: str) -> bool:
-        """Create or update spec and labels; a changed spec is a new generation. False when nothing changed."""
+        """Create or update; a changed spec is a new generation. False when spec, labels and annotations are the same."""
         key = Resource.from_body(body).key
         known = self._held.get(key)
         old = known.body["metadata"] if known else None
@@ -71,6 +76,7 @@ class Store:
             "namespace": key.namespace,
             "name": key.name,
             "labels": dict(body["metadata"].get("labels") or {}),
+            "annotations": dict(body["metadata"].get("annotations") or {}),
             "uid": old["uid"] if old else str(uuid.uuid4()),
             "creationTimestamp": old["creationTimestamp"] if old else datetime.now(UTC).isoformat(),
             "generation": old["generation"] if old else 1,

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from umiak_operators.plan import names
@@ -71,7 +71,7 @@ class PodSpec:
     """A Job's seconds of life over all its tries; None: no limit."""
     paused: bool = False
     """Zero replicas wanted."""
-    annotations: tuple[tuple[str, str], ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
     """Those under our own prefix."""
 
     @property
@@ -116,10 +116,10 @@ def _refuse_init_containers(where: str, pod: Mapping[str, Any]) -> None:
             raise ConfigError(f"{where}: init container {item['name']} is not run by the local runtime")
 
 
-def own_annotations(meta: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def own_annotations(meta: Mapping[str, Any]) -> dict[str, str]:
     """The annotations that decisions may see."""
     found = (meta.get("annotations") or {}).items()
-    return tuple(sorted((key, str(value)) for key, value in found if key.startswith(f"{names.PREFIX}/")))
+    return {key: str(value) for key, value in found if key.startswith(f"{names.PREFIX}/")}
 
 
 def _container(where: str, item: Mapping[str, Any]) -> ContainerSpec:
