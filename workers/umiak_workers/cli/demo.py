@@ -73,7 +73,9 @@ async def _run(
         if not headless:
             page = await stack.enter_async_context(Page(picture, port))
             console.print(f"page: [link={page.url}]{page.url}[/]")
-        world = await stack.enter_async_context(LocalWorld(list(scene.resources), edges, state))
+        resources = state / "resources.yaml"
+        resources.write_text(scene.resources)
+        world = await stack.enter_async_context(LocalWorld([resources], edges, state))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=REQUEST_SECONDS))
         telling = asyncio.create_task(Story(scene, world, picture, seed).tell(client))
         report = await _watched(telling, picture, interrupted, console)

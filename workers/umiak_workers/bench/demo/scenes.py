@@ -1,6 +1,5 @@
 """The stories that can be told: which resources, which photos, in which order, and what of it is simulated."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +32,8 @@ class Scene:
     """One story."""
 
     name: str
-    resources: tuple[Path, ...]
+    resources: str
+    """YAML, as `kubectl apply` takes it."""
     edge_model: Artefact
     stretches: tuple[Stretch, ...]
     """Before learning."""
@@ -70,7 +70,7 @@ def yard(edges: int, frames: int, seed: int) -> Scene:
 
     return Scene(
         name="yard",
-        resources=(Path(str(HERE / "yard.yaml")),),
+        resources=(HERE / "yard.yaml").read_text(),
         edge_model=read_artefact(Path(str(BUILTIN / "yard-edge"))),
         stretches=(
             stretch("day", "clear day, as the edge model knows it", "day", 0.4, 1000, 0.15),
@@ -89,22 +89,26 @@ def yard(edges: int, frames: int, seed: int) -> Scene:
 
 def folder(base: str, data: Path | None, edges: int, frames: int, seed: int) -> Scene:
     """Photos of a folder, answered by the models of the scene `base`; inference only."""
+    own = False
     if base == "yard":
         if data is None:
             raise ConfigError("--data is missing")
-        resources, model = Path(str(HERE / "yard-inference.yaml")), read_artefact(Path(str(BUILTIN / "yard-edge")))
+        resources, model = (HERE / "yard-inference.yaml").read_text(), read_artefact(Path(str(BUILTIN / "yard-edge")))
     else:
         street = street_folder()
-        resources, model = street / "umiak.yaml", read_artefact(street / "street-edge")
-        data = data or street / "frames"
+        # Its models lie beside the YAML, which cannot know where this checkout is.
+        resources = (street / "umiak.yaml").read_text().replace("file:./", f"{street.as_uri()}/")
+        model = read_artefact(street / "street-edge")
+        own = data is None
+        data = street / "frames" if data is None else data
     photos = open_dataset(str(data))
     if len(photos) == 0:
         raise ConfigError(f"{data}: no photos; a folder holds images/ and optionally labels/<stem>.png")
     parts = tuple(Part(photos, edge, edges, frames) for edge in range(min(edges, len(photos))))
-    source = f"photos of {data}" if base == "yard" or data.name != "frames" else "CamVid photos (CC BY-NC 4.0)"
+    source = "CamVid photos (CC BY-NC 4.0)" if own else f"photos of {data}"
     return Scene(
-        name=base if data is None else f"{base}, {data.name}",
-        resources=(resources,),
+        name=base if own else f"{base}, {data.name}",
+        resources=resources,
         edge_model=model,
         stretches=(Stretch("photos", source, parts, 0.1),),
         unseen=None,
@@ -133,10 +137,9 @@ def choose(scene: str, data: Path | None, edges: int, frames: int, seed: int) ->
     return folder(scene, data, edges, frames, seed)
 
 
-def main_resource(resources: Sequence[Path], kind: str) -> tuple[str, str] | None:
-    """(namespace, name) of the first resource of a kind in YAML files."""
-    for file in resources:
-        for document in yaml.safe_load_all(file.read_text()):
-            if document and document.get("kind") == kind:
-                return document["metadata"].get("namespace", "default"), document["metadata"]["name"]
+def main_resource(resources: str, kind: str) -> tuple[str, str] | None:
+    """(namespace, name) of the first resource of a kind."""
+    for document in yaml.safe_load_all(resources):
+        if document and document.get("kind") == kind:
+            return document["metadata"].get("namespace", "default"), document["metadata"]["name"]
     return None
