@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write the digests of built-in models into YAML: `tools/pin_examples.py [FILE...]`, by default those of the examples and the demo.
+"""Write the digests of models into YAML: `tools/pin_examples.py [FILE...]`, by default in the examples and the demo.
 
-A digest belongs to a model where `builtin:<name>` or `file:./<name>` stands on its own line (as `uri:` or in a comment), or in
-the `uri:` line right above it. `--check` writes nothing and exits 1 where a digest is stale.
+A digest belongs to a model where `builtin:<name>` or `file:./<name>` stands on its own line (as `uri:` or in a
+comment), or in the `uri:` line right above it. `--check` writes nothing and exits 1 where a digest is stale.
 """
 
 import argparse

@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*/umiak.yaml"))
+DEMO = ROOT / "workers" / "umiak_workers" / "bench" / "demo"
+EXAMPLES = sorted([*(ROOT / "docs" / "examples").glob("*/umiak.yaml"), *DEMO.glob("*.yaml")])
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +21,12 @@ def tool() -> ModuleType:
     return found
 
 
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.parent.name)
-def test_digests_are_those_of_the_built_in_models(tool: ModuleType, file: Path) -> None:
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_digests_are_those_of_the_models_today(tool: ModuleType, file: Path) -> None:
     text = file.read_text()
-    after, missing = tool.pinned(text)
+    after, missing = tool.pinned(text, file.parent)
     assert after == text, f"run tools/pin_examples.py {file}"
-    assert not missing, f"no built-in model {missing}"
+    assert not missing, f"no model {missing}"
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "docs" / "examples").glob("0*")), ids=lambda folder: folder.name)
@@ -36,13 +37,13 @@ def test_every_example_says_what_it_shows(folder: Path) -> None:
 
 
 def test_pinning(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"one": "sha256:" + "a" * 64, "two": "sha256:" + "b" * 64}
-    monkeypatch.setattr(tool, "digest_of", known.get)
+    known = {"builtin:one": "sha256:" + "a" * 64, "file:./two": "sha256:" + "b" * 64}
+    monkeypatch.setattr(tool, "digest_of", lambda uri, beside: known.get(uri))
     old = "sha256:" + "0" * 64
     text = f"""\
       uri: builtin:one
       digest: {old}
-    sam: {{uri: "builtin:two", digest: "{old}"}}
+    sam: {{uri: "file:./two", digest: "{old}"}}
       digest: {old}
     from: {old}  # builtin:one
       uri: builtin:three
@@ -50,7 +51,7 @@ def test_pinning(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
       uri: https://else.where/model
       digest: {old}
 """
-    after, missing = tool.pinned(text)
+    after, missing = tool.pinned(text, ROOT)
     digests = [line.split("sha256:")[1][0] for line in after.splitlines() if "sha256:" in line]
     assert digests == ["a", "b", "b", "a", "0", "0"]
-    assert missing == {"three"}
+    assert missing == {"builtin:three"}
