@@ -109,6 +109,12 @@ class Kube:
         """The position of now in the audit log."""
         return self.plane.audit_log.stat().st_size if self.plane.audit_log.exists() else 0
 
+    def decided(self, offset: int, decision: str) -> set[str]:
+        """Requests that authorization allowed (`allow`) or not (`forbid`); a starting server forbids for a moment."""
+        key = "authorization.k8s.io/decision"
+        events = [event for event in self.audit(offset) if event["annotations"].get(key) == decision]
+        return {f"{event['verb']} {event['requestURI'].partition('?')[0]}" for event in events}
+
     def writes(self, offset: int = 0) -> list[str]:
         """The operator's mutating requests since a position."""
         return [f"{e['verb']} {e['requestURI']}" for e in self.audit(offset) if e["verb"] in MUTATING]

@@ -38,6 +38,19 @@ def test_what_happened_while_it_was_away_is_caught_up_with(kube: Kube, operator:
     eventually(lambda: kube.names(path("secrets", namespace), "umiak.dev/owner-name=gone") == [], what="collected")
 
 
+def test_an_api_server_that_dies_is_outlived(kube: Kube, operator: Operator, namespace: str) -> None:
+    kube.apply(joint_inference(namespace))
+    eventually(lambda: settled(kube, namespace) == 1, 60, "Ready")
+    kube.plane.restart_api_server(away=4)
+    place = path("deployments", namespace, "yard-cloud")
+    kube.patch(place, {"spec": {"replicas": 3}})
+    eventually(lambda: (kube.get(place) or {})["spec"]["replicas"] == 1, 90, "healed by the same process")
+    kube.apply(joint_inference(namespace, "later"))
+    eventually(lambda: settled(kube, namespace) == 2, 90, "what comes afterwards is seen")
+    assert operator.process is not None
+    assert operator.process.poll() is None
+
+
 def three(namespace: str, name: str) -> list[dict[str, object]]:
     """One resource of each kind that belong together."""
     learn = {"jointInferenceRef": {"name": name}, "baseData": {"uri": "yard:base"}, "trigger": {"samples": 40}}

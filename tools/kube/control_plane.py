@@ -100,6 +100,19 @@ class ControlPlane:
             f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{kwok}",
         ])  # fmt: skip
 
+    def restart_api_server(self, away: float) -> None:
+        """Kill the API server without warning and start it again after `away` seconds, over the same etcd."""
+        number = next(at for at, (name, _) in enumerate(self._running) if name == "kube-apiserver")
+        _, process = self._running.pop(number)
+        process.kill()
+        command = [str(part) for part in process.args] if isinstance(process.args, list) else []
+        process.wait()
+        time.sleep(away)
+        with (self.folder / "kube-apiserver.log").open("ab") as log:
+            again = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        self._running.insert(number, ("kube-apiserver", again))
+        self._wait_ready()
+
     def stop(self) -> None:
         """Stop all, clients before the server they talk to; whoever needs longer than 3 s is killed."""
         servers = [item for item in self._running if item[0] in ("kube-apiserver", "etcd")]
