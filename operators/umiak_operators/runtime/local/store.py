@@ -67,7 +67,7 @@ class Store:
         return changed.union(*(self.delete(key) for key in gone))
 
     def put(self, body: Mapping[str, Any], source: str) -> bool:
-        """Create or update; a changed spec is a new generation. False when spec, labels and annotations are the same."""
+        """Create or update; a changed spec is a new generation. False when spec, labels, annotations are the same."""
         key = Resource.from_body(body).key
         known = self._held.get(key)
         old = known.body["metadata"] if known else None
