@@ -212,6 +212,7 @@ async def test_an_edge_that_restarts_is_waited_for_until_the_deadline(inside: Ma
     with pytest.raises(Unavailable):
         await answered(world, clock, await world.frame(), 3.0)
     assert len(await world.log()) == 1
+    assert world.pipeline.running == 0
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no photo"), InvalidPrediction("logits are not finite")])
@@ -262,3 +263,15 @@ async def test_live_settings_change_threshold_and_deadline_in_place(inside: Make
     answer = (await answered(world, clock, frame, 0.36)).answer
     assert answer.reason == "DeadlineNear"
     assert answer.answered_at == pytest.approx(frame.captured_at + 0.4 - 0.04)
+
+
+async def test_a_stop_lets_the_edge_answer_what_is_in_hand(inside: Make, clock: FakeClock) -> None:
+    world = inside(rules=ALL_HARD)
+    world.cloud.seconds = 100.0
+    task = asyncio.ensure_future(world.pipeline.answer(await world.frame()))
+    await settle()
+    world.pipeline.wind_down()
+    world.pipeline.wind_down()
+    await settle()
+    assert task.result().answer.reason == "DeadlineNear"
+    assert await world.waiting() == 1

@@ -5,7 +5,7 @@ import asyncio
 from umiak_workers.adapters import process, serving
 from umiak_workers.adapters.configfile import load
 from umiak_workers.contract.config import RouterConfig
-from umiak_workers.router.app import build
+from umiak_workers.router.app import Router, build
 from umiak_workers.router.wiring import assembled
 
 
@@ -16,7 +16,13 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     listener = serving.bind(loaded.endpoints, "router")
     async with assembled(loaded, state) as assembly:
         background = [work() for work in assembly.background]
-        await serving.until_stopped(stop, serving.serve(build(assembly.router), listener, stop), *background)
+        ending = _wind_down(assembly.router, stop)
+        await serving.until_stopped(stop, serving.serve(build(assembly.router), listener, stop), ending, *background)
+
+
+async def _wind_down(router: Router, stop: asyncio.Event) -> None:
+    await stop.wait()
+    router.pipeline.wind_down()
 
 
 if __name__ == "__main__":

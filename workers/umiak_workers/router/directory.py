@@ -78,12 +78,14 @@ class DirectorySource:
             return 0
         arrivals = [Arrival(photo.name, photo.identity) for photo in chosen]
         numbers = await self._answers.take_in(self._name, arrivals)
-        for photo in chosen:
-            self._start(photo, numbers[photo.name])
+        for photo in chosen:  # read one after the other, so that they reach the pipeline in order
+            data = await asyncio.to_thread(self._folder.read, photo, self._most_bytes)
+            if data is not None:
+                self._start(photo, numbers[photo.name], data)
         return len(chosen)
 
-    def _start(self, photo: Photo, number: int) -> None:
-        task = asyncio.ensure_future(self._one(photo, number))
+    def _start(self, photo: Photo, number: int, data: bytes) -> None:
+        task = asyncio.ensure_future(self._one(photo, number, data))
         self._busy[photo.name] = task
         task.add_done_callback(lambda done: self._ended(photo, done))
 
@@ -92,12 +94,9 @@ class DirectorySource:
         if not task.cancelled() and (error := task.exception()):
             log.error("a photo cannot be worked on", source=self._name, photo=photo.name, reason=repr(error))
 
-    async def _one(self, photo: Photo, number: int) -> None:
+    async def _one(self, photo: Photo, number: int, data: bytes) -> None:
         try:
-            data = await asyncio.to_thread(self._folder.read, photo, self._most_bytes)
             await self._pipeline.answer(await self._door.frame(self._name, number, data))
-        except FileNotFoundError:
-            return
         except (InvalidInput, Refused) as error:
             await self._reject(photo, str(error))
         except InvalidPrediction as error:

@@ -48,10 +48,13 @@ class Folder:
                     found.append(photo)
         return sorted(found, key=lambda photo: (photo.modified, photo.name))
 
-    def read(self, photo: Photo, most: int) -> bytes:
-        """Its bytes, at most one more than `most`."""
-        with open(self._inbox / photo.name, "rb") as file:
-            return file.read(most + 1)
+    def read(self, photo: Photo, most: int) -> bytes | None:
+        """Its bytes, at most one more than `most`; None if it is gone."""
+        try:
+            with open(self._inbox / photo.name, "rb") as file:
+                return file.read(most + 1)
+        except FileNotFoundError:
+            return None
 
     def remove(self, photos: Sequence[Photo]) -> None:
         """Take answered photos out durably; a file that was replaced meanwhile stays."""
@@ -103,4 +106,4 @@ def _photo(entry: "os.DirEntry[str]") -> Photo | None:
 
 
 def _identity(facts: os.stat_result) -> str:
-    return f"{facts.st_ino}-{facts.st_size}-{facts.st_mtime_ns}"
+    return f"{facts.st_ino}-{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"

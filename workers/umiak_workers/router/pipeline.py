@@ -49,7 +49,10 @@ class _Running:
 
 
 class Pipeline:
-    """The way of every frame of one router. `announce` hears of each answer once it is committed."""
+    """The way of every frame of one router; made inside the running event loop.
+
+    `announce` hears of each answer once it is committed.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,17 @@ class Pipeline:
         self._announce = announce
         self._edge_turns = asyncio.Semaphore(EDGE_TURNS)
         self._running: dict[str, _Running] = {}
+        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def running(self) -> int:
         """Frames in hand."""
         return len(self._running)
+
+    def wind_down(self) -> None:
+        """The process is about to stop: nobody is waited for any more, hard frames in hand are the edge's to answer."""
+        if not self._ending.done():
+            self._ending.set_result(None)
 
     async def answer(self, frame: Frame) -> Outcome:
         """The final answer of a frame; the same one however often it is asked for.
@@ -143,7 +152,7 @@ class Pipeline:
                 try:
                     return await self._edge.predict(frame.photo, frame.media)
                 except Unavailable:
-                    if self._clock.monotonic() + EDGE_PAUSE >= frame.due:
+                    if self._ending.done() or self._clock.monotonic() + EDGE_PAUSE >= frame.due:
                         raise
                 await self._clock.sleep(EDGE_PAUSE)
 
@@ -162,7 +171,8 @@ class Pipeline:
     async def _ask(self, frame: Frame, prediction: Prediction, example: Example, stages: Stages) -> Outcome:
         call = Call(self._cloud, example.header, frame.photo)
         try:
-            in_time = await stages.timed("cloud", within(self._clock, call.task, frame.due - self._policy.reserve))
+            latest = frame.due - self._policy.reserve
+            in_time = await stages.timed("cloud", within(self._clock, call.task, latest, self._ending))
             if in_time:
                 return await self._answered(frame, prediction, example.rule, call, stages)
             outcome = await self._commit(frame, prediction, "DeadlineNear", example.rule, stages)
