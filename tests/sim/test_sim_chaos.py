@@ -108,6 +108,7 @@ def place(call: Callable[..., Any], body: dict[str, Any], *more: Any) -> None:
 
 def check(fleet: Any) -> None:
     living, invalid = set(), set()
+    nodes = {None, *(body["metadata"]["name"] for body in fleet.server.objects("Node"))}
     for kind, verdict in (("JointInference", "Ready"), ("LifelongLearning", "Ready"), ("ModelPatch", "Succeeded")):
         for body in fleet.server.objects(kind):
             living.add(body["metadata"]["uid"])
@@ -123,4 +124,6 @@ def check(fleet: Any) -> None:
             assert owners <= living, "an orphan"
             healed = body["metadata"]["labels"]["app.kubernetes.io/name"] == "umiak"
             assert healed or owners <= invalid, "an edit that was not healed"
+            edge = body["metadata"]["labels"].get("umiak.dev/edge")
+            assert edge in nodes or owners <= invalid, "a child of a node that is gone"
     assert set(fleet.hub.specs) <= living, "the hub holds what is gone"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import kopf
 import structlog
@@ -102,7 +102,7 @@ async def run(wiring: Wiring) -> None:
     clock, rng = SystemClock(), random.Random()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(Api(wiring.client, Timeouts(connect=5, read=30), threads=8))
-        await crds_served(api)
+        await crds_served(api, pause=1)
         principal = identity.Principal("-", "-", "-", "operator")
         token = identity.token(wiring.platform.operator_key, principal)
         fleet = await stack.enter_async_context(Fleet(wiring.hub, token, FleetTimes(request=5), clock, rng))
@@ -120,23 +120,32 @@ async def run(wiring: Wiring) -> None:
         await _first_end([watches, *background])
 
 
-async def crds_served(api: Api) -> None:
-    """Return once the API server serves all three kinds; says once what is missing."""
-    said = False
-    while True:
-        try:
-            missing = set(PLURALS.values()) - await api.served(API_VERSION)
-            text = (
-                f"waiting for the custom resource definitions of {', '.join(sorted(missing))}: kubectl apply -f crds/"
-            )
-        except ApiError as error:
-            missing, text = {"-"}, f"waiting for the API server: {error}"
-        if not missing:
-            return
-        if not said:
+class Discovery(Protocol):
+    """The part of an API server that tells what it serves."""
+
+    async def served(self, api_version: str) -> set[str]:
+        """Plural names of the kinds of a group's version; raises ApiError."""
+
+
+async def crds_served(api: Discovery, pause: float) -> None:
+    """Return once the API server serves all three kinds; says what is missing, each thing once. `pause` in seconds."""
+    said = ""
+    while (text := await _lacking(api)) is not None:
+        if text != said:
             log.warning(text)
-            said = True
-        await asyncio.sleep(1)
+            said = text
+        await asyncio.sleep(pause)
+
+
+async def _lacking(api: Discovery) -> str | None:
+    """What stands in the way of starting, or None."""
+    try:
+        missing = set(PLURALS.values()) - await api.served(API_VERSION)
+    except ApiError as error:
+        return f"waiting for the API server: {error}"
+    if not missing:
+        return None
+    return f"waiting for the custom resource definitions of {', '.join(sorted(missing))}: kubectl apply -f crds/"
 
 
 async def follow_hub(

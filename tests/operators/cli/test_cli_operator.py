@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from kubernetes.client import Configuration
 
 from umiak_operators.cli import platform_settings
-from umiak_operators.cli.operator import client_of, connection
+from umiak_operators.cli.operator import client_of, connection, crds_served
+from umiak_operators.runtime.cluster.api import ApiError
 from umiak_workers.contract.errors import ConfigError
 
 
@@ -119,3 +121,27 @@ def test_kopf_logs_in_with_the_same_credentials() -> None:
     assert (found.server, found.scheme, found.token, found.ca_path, found.insecure) == (
         "https://server", "Bearer", "t", "/ca.crt", False,
     )  # fmt: skip
+
+
+class SlowServer:
+    """An API server that comes up, and learns our kinds later."""
+
+    def __init__(self) -> None:
+        self.answers: list[set[str] | ApiError] = [ApiError(0, "connection refused"), set(), {"jointinferences"}]
+
+    async def served(self, api_version: str) -> set[str]:
+        assert api_version == "umiak.dev/v1alpha1"
+        answer = self.answers.pop(0) if self.answers else {"jointinferences", "lifelonglearnings", "modelpatches"}
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+async def test_it_waits_for_the_definitions_and_says_what_is_missing_once() -> None:
+    with structlog.testing.capture_logs() as said:
+        await crds_served(SlowServer(), pause=0.001)
+    texts = [line["event"] for line in said]
+    assert texts[0] == "waiting for the API server: connection refused"
+    assert "jointinferences, lifelonglearnings, modelpatches: kubectl apply -f crds/" in texts[1]
+    assert "lifelonglearnings, modelpatches" in texts[2]
+    assert len(texts) == 3
