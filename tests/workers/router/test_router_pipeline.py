@@ -275,3 +275,31 @@ async def test_a_stop_lets_the_edge_answer_what_is_in_hand(inside: Make, clock: 
     await settle()
     assert task.result().answer.reason == "DeadlineNear"
     assert await world.waiting() == 1
+
+
+async def test_a_full_disk_is_a_full_queue(inside: Make, clock: FakeClock) -> None:
+    world = inside()
+
+    async def full(*_: object) -> bool:
+        raise Unavailable("database: database or disk is full")
+
+    world.queue.put = full
+    assert (await answered(world, clock, await world.frame())).answer.reason == "QueueFull"
+    assert not world.cloud.asked
+    assert not world.follow_up.in_hand
+
+
+async def test_an_answer_that_cannot_be_written_is_not_given(inside: Make, clock: FakeClock) -> None:
+    world = inside()
+    commit = world.answers.commit
+
+    async def full(*_: object) -> bool:
+        raise Unavailable("database: database or disk is full")
+
+    world.answers.commit = full
+    with pytest.raises(Unavailable, match="disk is full"):
+        await answered(world, clock, await world.frame(sequence=1))
+    assert not world.follow_up.in_hand
+    assert await world.waiting() == 1, "delivered later all the same"
+    world.answers.commit = commit
+    assert (await answered(world, clock, await world.frame(sequence=1))).answer.reason == "CloudAnswered"

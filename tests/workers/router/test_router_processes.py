@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from umiak_workers.adapters.mqtt import MqttLink
 from umiak_workers.adapters.photo import decode_mask, encode_mask
 from umiak_workers.adapters.slots import Slots
 from umiak_workers.contract import wire
@@ -144,6 +147,7 @@ class Pod:
     edge: Any
     ports: tuple[int, int]
     outside: Outside
+    broker_port: int
 
     def start(self) -> "Pod":
         self.edge.start().wait_ready(self.ports[0])
@@ -201,7 +205,7 @@ def pod(
         state = tmp_path / "state"
         digest = tiny_model(state / "slots" / "a")
         Slots(state).write_current("a", digest)
-        edge, router, outside = free_port(), free_port(), free_port()
+        edge, router, outside, broker = free_port(), free_port(), free_port(), free_port()
         base = "http://127.0.0.1:"
         endpoints = {
             "umiak://listen/edge": f"{base}{edge}",
@@ -209,7 +213,7 @@ def pod(
             "umiak://listen/router": f"{base}{router}",
             "umiak://cloud/yard/gate": f"{base}{outside}",
             "umiak://hub": f"{base}{outside}",
-            "umiak://broker": f"mqtt://127.0.0.1:{free_port()}",
+            "umiak://broker": f"mqtt://127.0.0.1:{broker}",
         }
         config = RouterConfig(
             **{
@@ -232,6 +236,7 @@ def pod(
                 role("edge", EdgeConfig(line="yard/street"), endpoints, TOKEN, state),
                 (edge, router),
                 Outside(outside).start(),
+                broker,
             )
         )
         return made[-1]
@@ -488,3 +493,36 @@ def test_taken_port_and_wrong_config_are_one_line(pod: Callable[..., Pod]) -> No
     assert log().count("\n") == 1
     (one.router.folder / "config.json").write_text(json.dumps(config))
     one.router.process = first
+
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+def test_presence_summaries_and_last_will_through_a_real_broker(pod: Callable[..., Pod], tmp_path: Path) -> None:
+    one = pod()
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {one.broker_port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+    heard: list[tuple[str, dict[str, Any]]] = []
+    with subprocess.Popen([MOSQUITTO or "", "-c", str(config)], stderr=subprocess.DEVNULL) as broker:
+        ear = MqttLink(f"mqtt://127.0.0.1:{one.broker_port}", "n/r/ear/viewer", "x", None, keepalive_seconds=5)
+        ear.subscribe("umiak/v1/#", lambda topic, payload: heard.append((topic, json.loads(payload))))
+        ear.start()
+        one.start()
+
+        def up() -> list[bool]:
+            return [said["up"] for topic, said in heard if topic.endswith("/gate/edge-1/presence")]
+
+        until(lambda: up() == [True])
+        answer = read(one.push(jpeg(1)))[0].answer
+        until(lambda: [said for topic, said in heard if topic.endswith("/summary")])
+        summary = next(said for topic, said in heard if topic.endswith("/summary"))
+        assert (summary["frame"], summary["reason"]) == (answer.frame, answer.reason)
+        one.router.kill()
+        until(lambda: up()[-1] is False, 40)
+        one.router.start().wait_ready(one.ports[1])
+        until(lambda: up()[-1] is True)
+        assert one.router.stop() == 0
+        until(lambda: up()[-1] is False)
+        ear.stop(None)
+        broker.kill()

@@ -65,6 +65,47 @@ _TOTALS = Table("totals", TABLES, Column("key", String, primary_key=True), Colum
 _ITEMS, _BYTES = "log_items", "log_bytes"
 REASON = "reason:"
 """Prefix of the totals that count answers by reason."""
+_SLACK = 50
+"""A full log is trimmed by one part in this many at once, so that not every frame pays for it."""
+
+# Statements are built once: building one takes longer than running it.
+_ADD_ANSWER = insert(_ANSWERS).on_conflict_do_nothing()
+_NEW_SOURCE = insert(_SOURCES)
+_USE_NUMBER = _NEW_SOURCE.on_conflict_do_update(
+    index_elements=["source"],
+    set_={"next": _NEW_SOURCE.excluded.next},
+    where=_NEW_SOURCE.excluded.next > _SOURCES.c.next,
+)
+_NEW_TOTAL = insert(_TOTALS)
+_ADD_TOTAL = _NEW_TOTAL.on_conflict_do_update(
+    index_elements=["key"], set_={"value": _TOTALS.c.value + _NEW_TOTAL.excluded.value}
+)
+_ALL_TOTALS = select(_TOTALS)
+_HELD = select(_TOTALS).where(_TOTALS.c.key.in_((_ITEMS, _BYTES)))
+_OLDEST = select(_ANSWERS.c.row, _ANSWERS.c.frame, _ANSWERS.c.bytes).order_by(_ANSWERS.c.row).limit(bindparam("most"))
+_FORGET = delete(_ANSWERS).where(_ANSWERS.c.row == bindparam("old"))
+_TRIMMED_TO = (
+    update(_SOURCES)
+    .where(_SOURCES.c.source == bindparam("of"), _SOURCES.c.trimmed < bindparam("to"))
+    .values(trimmed=bindparam("to"))
+)
+_FIND = select(_ANSWERS).where(_ANSWERS.c.frame == bindparam("of"), _ANSWERS.c.revision == bindparam("number"))
+_EXISTS = select(_ANSWERS.c.row).where(_ANSWERS.c.frame == bindparam("of"), _ANSWERS.c.revision == 0)
+_TRIMMED = select(_SOURCES.c.trimmed).where(_SOURCES.c.source == bindparam("of"))
+_NEXT = select(_SOURCES.c.next).where(_SOURCES.c.source == bindparam("of"))
+_PAGE = (
+    select(_ANSWERS.c.row, _ANSWERS.c.answer)
+    .where(_ANSWERS.c.row > bindparam("after"))
+    .order_by(_ANSWERS.c.row)
+    .limit(bindparam("most"))
+)
+_ARRIVED = select(_INTAKE).where(_INTAKE.c.source == bindparam("of"))
+_NEW_ARRIVAL = insert(_INTAKE)
+_ARRIVE = _NEW_ARRIVAL.on_conflict_do_update(
+    index_elements=["source", "name"],
+    set_={"identity": _NEW_ARRIVAL.excluded.identity, "sequence": _NEW_ARRIVAL.excluded.sequence},
+)
+_LEAVE = delete(_INTAKE).where(_INTAKE.c.source == bindparam("of"), _INTAKE.c.name == bindparam("gone"))
 
 
 @dataclass(frozen=True)
@@ -130,15 +171,13 @@ class AnswerLog:
 
     async def page(self, after: int, limit: int) -> list[tuple[int, Answer]]:
         """(row, answer) with row > after, oldest first, at most `limit`."""
-        query = select(_ANSWERS.c.row, _ANSWERS.c.answer).where(_ANSWERS.c.row > after)
-        rows = await self._lane.do(
-            lambda connection: connection.execute(query.order_by(_ANSWERS.c.row).limit(limit)).all()
-        )
+        asked = {"after": after, "most": limit}
+        rows = await self._lane.do(lambda connection: connection.execute(_PAGE, asked).all())
         return [(row.row, Answer.model_validate_json(row.answer)) for row in rows]
 
     async def totals(self) -> dict[str, int]:
         """Running totals since the state folder was made."""
-        rows = await self._lane.do(lambda connection: connection.execute(select(_TOTALS)).all())
+        rows = await self._lane.do(lambda connection: connection.execute(_ALL_TOTALS).all())
         return {row.key: row.value for row in rows}
 
     async def count(self, amounts: Mapping[str, int]) -> None:
@@ -147,8 +186,7 @@ class AnswerLog:
 
     async def next_sequence(self, source: str) -> int:
         """The lowest number that no frame of this source was given."""
-        query = select(_SOURCES.c.next).where(_SOURCES.c.source == source)
-        return int(await self._lane.do(lambda connection: connection.execute(query).scalar()) or 0)
+        return await self._lane.do(lambda connection: _following(connection, source))
 
     async def take_in(self, source: str, arrivals: Sequence[Arrival]) -> dict[str, int]:
         """Name -> sequence, durable before it returns: the same file gets the same number after a crash."""
@@ -156,8 +194,9 @@ class AnswerLog:
 
     async def let_go(self, source: str, names: Sequence[str]) -> None:
         """These photos have left their folder."""
-        query = delete(_INTAKE).where(_INTAKE.c.source == source, _INTAKE.c.name == bindparam("gone"))
-        await self._lane.do(lambda connection: connection.execute(query, [{"gone": name} for name in names]) and None)
+        leaving = [{"of": source, "gone": name} for name in names]
+        if leaving:
+            await self._lane.do(lambda connection: connection.execute(_LEAVE, leaving) and None)
 
 
 def _commit(connection: Connection, bounds: Bounds, answer: Answer, digest: str, masks: Masks) -> bool:
@@ -173,7 +212,7 @@ def _commit(connection: Connection, bounds: Bounds, answer: Answer, digest: str,
         "cloud": masks.cloud,
         "bytes": size,
     }
-    if connection.execute(insert(_ANSWERS).on_conflict_do_nothing(), row).rowcount != 1:
+    if connection.execute(_ADD_ANSWER, row).rowcount != 1:
         return False
     _use_number(connection, *split_frame(answer.frame))
     _add(connection, {_ITEMS: 1, _BYTES: size, **_counted(answer)})
@@ -189,73 +228,61 @@ def _counted(answer: Answer) -> dict[str, int]:
 
 
 def _use_number(connection: Connection, source: str, sequence: int) -> None:
-    row = insert(_SOURCES).values(source=source, next=sequence + 1, trimmed=-1)
-    connection.execute(
-        row.on_conflict_do_update(
-            index_elements=["source"],
-            set_={"next": row.excluded.next},
-            where=row.excluded.next > _SOURCES.c.next,
-        )
-    )
+    connection.execute(_USE_NUMBER, {"source": source, "next": sequence + 1, "trimmed": -1})
 
 
 def _add(connection: Connection, amounts: Mapping[str, int]) -> None:
     if amounts:
-        row = insert(_TOTALS)
-        added = row.on_conflict_do_update(index_elements=["key"], set_={"value": _TOTALS.c.value + row.excluded.value})
-        connection.execute(added, [{"key": key, "value": value} for key, value in amounts.items()])
+        connection.execute(_ADD_TOTAL, [{"key": key, "value": value} for key, value in amounts.items()])
 
 
 def _trim(connection: Connection, bounds: Bounds) -> None:
-    """Forget the oldest answers until the log is within its bounds; the newest one always stays."""
-    while True:
-        rows = connection.execute(select(_TOTALS).where(_TOTALS.c.key.in_((_ITEMS, _BYTES))))
-        held: dict[str, int] = {row.key: row.value for row in rows}
-        if held[_ITEMS] <= 1 or (held[_ITEMS] <= bounds.items and held[_BYTES] <= bounds.bytes):
-            return
-        oldest = connection.execute(
-            select(_ANSWERS.c.row, _ANSWERS.c.frame, _ANSWERS.c.revision, _ANSWERS.c.bytes)
-            .order_by(_ANSWERS.c.row)
-            .limit(1)
-        ).one()
-        connection.execute(delete(_ANSWERS).where(_ANSWERS.c.row == oldest.row))
-        _add(connection, {_ITEMS: -1, _BYTES: -oldest.bytes})
-        _remember_trimmed(connection, *split_frame(oldest.frame))
-
-
-def _remember_trimmed(connection: Connection, source: str, sequence: int) -> None:
-    connection.execute(
-        update(_SOURCES).where(_SOURCES.c.source == source, _SOURCES.c.trimmed < sequence).values(trimmed=sequence)
-    )
+    """Forget the oldest answers of a log that is over its bounds; the newest one always stays."""
+    held: dict[str, int] = {row.key: row.value for row in connection.execute(_HELD)}
+    items, size = held[_ITEMS], held[_BYTES]
+    if items <= bounds.items and size <= bounds.bytes:
+        return
+    slack_items, slack_bytes = bounds.items // _SLACK, bounds.bytes // _SLACK
+    gone = []
+    oldest = connection.execute(_OLDEST, {"most": items - 1})
+    for old in oldest:
+        if items <= bounds.items - slack_items and size <= bounds.bytes - slack_bytes:
+            break
+        gone.append(old)
+        items, size = items - 1, size - old.bytes
+    oldest.close()
+    if gone:
+        connection.execute(_FORGET, [{"old": old.row} for old in gone])
+        _add(connection, {_ITEMS: -len(gone), _BYTES: -sum(old.bytes for old in gone)})
+        trimmed = [split_frame(old.frame) for old in gone]
+        connection.execute(_TRIMMED_TO, [{"of": source, "to": sequence} for source, sequence in trimmed])
 
 
 def _forgotten(connection: Connection, frame: str) -> bool:
     source, sequence = split_frame(frame)
-    trimmed = connection.execute(select(_SOURCES.c.trimmed).where(_SOURCES.c.source == source)).scalar()
+    trimmed = connection.execute(_TRIMMED, {"of": source}).scalar()
     return trimmed is not None and sequence <= trimmed
 
 
 def _open(connection: Connection, frame: str) -> bool:
-    query = select(_ANSWERS.c.row).where(_ANSWERS.c.frame == frame, _ANSWERS.c.revision == 0)
-    return connection.execute(query).first() is None and not _forgotten(connection, frame)
+    return connection.execute(_EXISTS, {"of": frame}).first() is None and not _forgotten(connection, frame)
 
 
 def _find(connection: Connection, frame: str, revision: int) -> Entry | None:
-    found = connection.execute(
-        select(_ANSWERS).where(_ANSWERS.c.frame == frame, _ANSWERS.c.revision == revision)
-    ).one_or_none()
+    found = connection.execute(_FIND, {"of": frame, "number": revision}).one_or_none()
     if found is None:
         return None
     answer = Answer.model_validate_json(found.answer)
     return Entry(found.row, answer, found.digest, Masks(found.final, found.edge, found.cloud))
 
 
+def _following(connection: Connection, source: str) -> int:
+    return int(connection.execute(_NEXT, {"of": source}).scalar() or 0)
+
+
 def _take_in(connection: Connection, source: str, arrivals: Sequence[Arrival]) -> dict[str, int]:
-    known: dict[str, Any] = {
-        row.name: row for row in connection.execute(select(_INTAKE).where(_INTAKE.c.source == source))
-    }
-    query = select(_SOURCES.c.next).where(_SOURCES.c.source == source)
-    following = int(connection.execute(query).scalar() or 0)
+    known: dict[str, Any] = {row.name: row for row in connection.execute(_ARRIVED, {"of": source})}
+    following = _following(connection, source)
     numbers: dict[str, int] = {}
     fresh = []
     for arrival in arrivals:
@@ -267,8 +294,6 @@ def _take_in(connection: Connection, source: str, arrivals: Sequence[Arrival]) -
         fresh.append({"source": source, "name": arrival.name, "identity": arrival.identity, "sequence": following})
         following += 1
     if fresh:
-        row = insert(_INTAKE)
-        changed = {"identity": row.excluded.identity, "sequence": row.excluded.sequence}
-        connection.execute(row.on_conflict_do_update(index_elements=["source", "name"], set_=changed), fresh)
+        connection.execute(_ARRIVE, fresh)
         _use_number(connection, source, following - 1)
     return numbers

@@ -37,13 +37,19 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
-async def within(clock: Clock, work: "asyncio.Future[Any]", until: float) -> bool:
-    """Wait for `work` until the monotonic moment `until`; True if it is done (or failed) by then. Never cancels it."""
+async def within(
+    clock: Clock, work: "asyncio.Future[Any]", until: float, ending: "asyncio.Future[Any] | None" = None
+) -> bool:
+    """Wait for `work` until the monotonic moment `until`, or until `ending` is done; True if it is done by then.
+
+    A `work` that failed is done. Nothing is cancelled.
+    """
     if work.done():
         return True
     sleeper: asyncio.Future[Any] = asyncio.ensure_future(clock.sleep(until - clock.monotonic()))
+    waited = {work, sleeper} if ending is None else {work, sleeper, ending}
     try:
-        await asyncio.wait({work, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
         sleeper.cancel()
     return work.done()

@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     func,
     or_,
@@ -48,6 +49,26 @@ _TOTALS = Table("totals", TABLES, Column("key", String, primary_key=True), Colum
 DROPPED = "dropped"
 FAR = 3600.0
 """seconds; a date further away than this was set by a clock that has since been put right"""
+
+# Statements are built once: building one takes longer than running it.
+_ONE = _EXAMPLES.c.frame == bindparam("of")
+_EXISTS = select(_EXAMPLES.c.row).where(_ONE)
+_ADD = insert(_EXAMPLES)
+_REMOVE = delete(_EXAMPLES).where(_ONE)
+_SIZE = select(func.count(), func.coalesce(func.sum(_EXAMPLES.c.bytes), 0), func.min(_EXAMPLES.c.captured_at))
+_BY_AGE = select(_EXAMPLES.c.frame, _EXAMPLES.c.bytes).order_by(_EXAMPLES.c.row)
+_MARK = update(_EXAMPLES).where(_ONE).values(answered=1)
+_LATER = update(_EXAMPLES).where(_ONE).values(next_at=bindparam("until"), tries=_EXAMPLES.c.tries + 1)
+_HURRY = update(_EXAMPLES).where(_EXAMPLES.c.next_at > bindparam("at")).values(next_at=bindparam("at"))
+_DUE = (
+    select(_EXAMPLES.c.frame)
+    .where(or_(_EXAMPLES.c.next_at <= bindparam("at"), _EXAMPLES.c.next_at > bindparam("far")))
+    .order_by(_EXAMPLES.c.next_at, _EXAMPLES.c.row)
+    .limit(bindparam("most"))
+)
+_GET = select(_EXAMPLES).where(_ONE)
+_COUNT_DROPPED = insert(_TOTALS).on_conflict_do_update(index_elements=["key"], set_={"value": _TOTALS.c.value + 1})
+_DROPPED = select(_TOTALS.c.value).where(_TOTALS.c.key == DROPPED)
 
 
 @dataclass(frozen=True)
@@ -98,19 +119,15 @@ class ExampleQueue:
 
     async def mark_answered(self, frame: str) -> None:
         """The cloud has answered; what is missing is the receipt."""
-        query = update(_EXAMPLES).where(_EXAMPLES.c.frame == frame).values(answered=1)
-        await self._lane.do(lambda connection: connection.execute(query) and None)
+        await self._lane.do(lambda connection: connection.execute(_MARK, {"of": frame}) and None)
 
     async def postpone(self, frame: str, until: float) -> None:
         """Try again no sooner than `until` (seconds since the epoch)."""
-        query = update(_EXAMPLES).where(_EXAMPLES.c.frame == frame)
-        later = query.values(next_at=until, tries=_EXAMPLES.c.tries + 1)
-        await self._lane.do(lambda connection: connection.execute(later) and None)
+        await self._lane.do(lambda connection: connection.execute(_LATER, {"of": frame, "until": until}) and None)
 
     async def hurry(self, now: float) -> None:
         """Whoever was waited for is back: everything is due."""
-        query = update(_EXAMPLES).where(_EXAMPLES.c.next_at > now).values(next_at=now)
-        await self._lane.do(lambda connection: connection.execute(query) and None)
+        await self._lane.do(lambda connection: connection.execute(_HURRY, {"at": now}) and None)
 
     async def due(self, now: float, in_hand: Collection[str]) -> Example | None:
         """The example that waits longest for its next try, None if none is due."""
@@ -132,63 +149,63 @@ class ExampleQueue:
 
 def _put(connection: Connection, bounds: Bounds, example: Example, in_hand: frozenset[str]) -> bool:
     header, size = example.header, len(example.photo)
-    if connection.execute(select(_EXAMPLES.c.row).where(_EXAMPLES.c.frame == header.frame)).first():
+    if connection.execute(_EXISTS, {"of": header.frame}).first():
         return True
     if size > bounds.bytes or not _make_room(connection, bounds, size, in_hand):
         return False
-    connection.execute(
-        insert(_EXAMPLES).values(
-            frame=header.frame,
-            header=header.model_dump_json(exclude_none=True),
-            rule=example.rule,
-            photo=example.photo,
-            bytes=size,
-            captured_at=header.captured_at,
-            next_at=header.captured_at,
-            tries=0,
-            answered=int(example.answered),
-        )
-    )
+    row = {
+        "frame": header.frame,
+        "header": header.model_dump_json(exclude_none=True),
+        "rule": example.rule,
+        "photo": example.photo,
+        "bytes": size,
+        "captured_at": header.captured_at,
+        "next_at": header.captured_at,
+        "tries": 0,
+        "answered": int(example.answered),
+    }
+    connection.execute(_ADD, row)
     return True
 
 
 def _make_room(connection: Connection, bounds: Bounds, size: int, in_hand: frozenset[str]) -> bool:
     """Drop the oldest examples that nobody works on until `size` more bytes fit; False (and no drop) if they cannot."""
-    items, held = connection.execute(select(func.count(), func.coalesce(func.sum(_EXAMPLES.c.bytes), 0))).one()
+    items, held, _ = connection.execute(_SIZE).one()
+    if items + 1 <= bounds.items and held + size <= bounds.bytes:
+        return True
     victims = []
-    rows = connection.execute(select(_EXAMPLES.c.frame, _EXAMPLES.c.bytes).order_by(_EXAMPLES.c.row))
-    while items + 1 > bounds.items or held + size > bounds.bytes:
-        victim = next((row for row in rows if row.frame not in in_hand), None)
-        if victim is None:
-            return False
-        victims.append(victim.frame)
-        items, held = items - 1, held - victim.bytes
-    rows.close()
+    for old in connection.execute(_BY_AGE).all():
+        if old.frame in in_hand:
+            continue
+        victims.append(old.frame)
+        items, held = items - 1, held - old.bytes
+        if items + 1 <= bounds.items and held + size <= bounds.bytes:
+            break
+    else:
+        return False
     for frame in victims:
         _drop(connection, frame)
     return True
 
 
 def _remove(connection: Connection, frame: str) -> bool:
-    return connection.execute(delete(_EXAMPLES).where(_EXAMPLES.c.frame == frame)).rowcount == 1
+    return connection.execute(_REMOVE, {"of": frame}).rowcount == 1
 
 
 def _drop(connection: Connection, frame: str) -> None:
     if _remove(connection, frame):
-        row = insert(_TOTALS).values(key=DROPPED, value=1)
-        connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": _TOTALS.c.value + 1}))
+        connection.execute(_COUNT_DROPPED, {"key": DROPPED, "value": 1})
 
 
 def _due(connection: Connection, now: float, in_hand: frozenset[str]) -> Example | None:
-    when = or_(_EXAMPLES.c.next_at <= now, _EXAMPLES.c.next_at > now + FAR)
-    query = select(_EXAMPLES.c.frame).where(when).order_by(_EXAMPLES.c.next_at, _EXAMPLES.c.row)
-    rows = connection.execute(query.limit(len(in_hand) + 1)).scalars()
-    frame = next((frame for frame in rows if frame not in in_hand), None)
+    asked = {"at": now, "far": now + FAR, "most": len(in_hand) + 1}
+    frames = connection.execute(_DUE, asked).scalars().all()
+    frame = next((frame for frame in frames if frame not in in_hand), None)
     return None if frame is None else _get(connection, frame)
 
 
 def _get(connection: Connection, frame: str) -> Example | None:
-    row = connection.execute(select(_EXAMPLES).where(_EXAMPLES.c.frame == frame)).one_or_none()
+    row = connection.execute(_GET, {"of": frame}).one_or_none()
     if row is None:
         return None
     header = ExampleHeader.model_validate_json(row.header)
@@ -196,8 +213,6 @@ def _get(connection: Connection, frame: str) -> Example | None:
 
 
 def _fill(connection: Connection, now: float) -> Fill:
-    items, held, oldest = connection.execute(
-        select(func.count(), func.coalesce(func.sum(_EXAMPLES.c.bytes), 0), func.min(_EXAMPLES.c.captured_at))
-    ).one()
-    dropped = connection.execute(select(_TOTALS.c.value).where(_TOTALS.c.key == DROPPED)).scalar() or 0
+    items, held, oldest = connection.execute(_SIZE).one()
+    dropped = connection.execute(_DROPPED).scalar() or 0
     return Fill(items, held, 0.0 if oldest is None else max(0.0, now - oldest), dropped)

@@ -25,6 +25,7 @@ Handler = Callable[[str, bytes], None]
 MOST_WAITING = 256
 """messages that paho may hold while the link is up but slow"""
 MOST_FACTS = 10_000
+FAREWELL_SECONDS = 0.5
 log = structlog.get_logger()
 
 
@@ -96,13 +97,15 @@ class MqttLink:
         self._client.loop_start()
 
     def stop(self, farewell: Note | None) -> None:
-        """Say `farewell` (a clean disconnect does not trigger the will) and end the thread."""
+        """Say `farewell` (a clean disconnect does not trigger the will) and end the thread, within about a second."""
         if farewell and self.connected:
             said = self._client.publish(farewell.topic, farewell.payload, qos=1, retain=farewell.retain)
             if said.rc == paho.MQTT_ERR_SUCCESS:
-                said.wait_for_publish(0.5)
+                said.wait_for_publish(FAREWELL_SECONDS)
         self._client.disconnect()
-        self._client.loop_stop()
+        stopper = threading.Thread(target=self._client.loop_stop, daemon=True)  # may sit in a connect that hangs
+        stopper.start()
+        stopper.join(FAREWELL_SECONDS)
 
     def publish(self, note: Note) -> bool:
         """See Link.publish. A retained note is remembered and said again on every connect; an empty one forgets."""

@@ -60,6 +60,7 @@ def _frames_route(app: FastAPI, router: Router, default_source: str) -> None:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in PHOTO_KINDS:
             raise serving.UnsupportedMedia(f"a photo is image/jpeg or image/png, not {kind}")
+        router.pipeline.refuse_if_full()
         photo = await serving.read_body(request, router.config.max_image_bytes)
         frame = await router.door.frame(source, sequence, photo)
         headers, body = _packed(await router.pipeline.answer(frame), every)

@@ -22,8 +22,6 @@ from umiak_workers.contract.messages import (
 from umiak_workers.router.frames import CloudReply, Prediction
 
 CONNECT_SECONDS = 1.0
-LARGEST_ANSWER = 64 * 1024 * 1024
-"""bytes"""
 
 
 class _Client:
@@ -50,10 +48,17 @@ class _Client:
         await self._http.aclose()
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        """The response, whatever its status; raises Unavailable when there is none in time."""
+        """The response, whatever its status; raises Unavailable when there is none in time.
+
+        A kept connection may have been closed by the other side a moment ago, so a broken one is replaced once:
+        everything that is sent here may be sent twice.
+        """
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._http.post(path, content=body, headers=headers)
+                try:
+                    return await self._http.post(path, content=body, headers=headers)
+                except (httpx.RemoteProtocolError, httpx.WriteError, httpx.ReadError):
+                    return await self._http.post(path, content=body, headers=headers)
         except (httpx.TransportError, httpx.StreamError, TimeoutError) as error:
             raise Unavailable(f"{self._http.base_url}: {error or type(error).__name__}") from error
 

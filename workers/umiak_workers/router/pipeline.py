@@ -82,6 +82,11 @@ class Pipeline:
         """Frames in hand."""
         return len(self._running)
 
+    def refuse_if_full(self) -> None:
+        """Raises Unavailable while there is no room for one more frame."""
+        if len(self._running) >= MOST_FRAMES:
+            raise Unavailable(f"{MOST_FRAMES} frames are in hand")
+
     def wind_down(self) -> None:
         """The process is about to stop: nobody is waited for any more, hard frames in hand are the edge's to answer."""
         if not self._ending.done():
@@ -110,9 +115,11 @@ class Pipeline:
         return await asyncio.shield(running.task)
 
     def _start(self, frame: Frame, work: Coroutine[Any, Any, Outcome]) -> _Running:
-        if len(self._running) >= MOST_FRAMES:
+        try:
+            self.refuse_if_full()
+        except Unavailable:
             work.close()
-            raise Unavailable(f"{MOST_FRAMES} frames are in hand")
+            raise
         running = _Running(frame.digest, asyncio.ensure_future(work))
         self._running[frame.id] = running
         running.task.add_done_callback(lambda task: self._ended(frame.id, task))
