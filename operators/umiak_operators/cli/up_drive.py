@@ -25,6 +25,7 @@ _AT_MOST_EVERY = 0.2
 _AT_LEAST_EVERY = 2.0
 _SETTLE_MILLISECONDS = 200
 _SECOND_LOOK = 1.0
+_ASK_AGAIN = 1.0
 
 Show = Callable[[World, Mapping[str, str]], None]
 """The picture, and what the edges of each resource (`Kind/namespace/name`) run."""
@@ -148,16 +149,19 @@ def _usable(file: Path) -> bool:
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # (3.11's wait_for can lose a cancellation)
+            await event.wait()
     except TimeoutError:
         return
 
 
 async def _end(tasks: Sequence[asyncio.Task[object]]) -> None:
-    """Cancel all; raise what one of them failed with."""
+    """Cancel all, again where something swallowed it; raise what one of them had failed with before."""
     failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_ASK_AGAIN)
     for task in failed:
         task.result()

@@ -29,6 +29,7 @@ class SystemClock:
         """See Clock.wait."""
         seconds = _LONGEST_WAIT if until is None else min(_LONGEST_WAIT, max(0.0, until - self.now()))
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # (3.11's wait_for can lose a cancellation)
+                await event.wait()
         except TimeoutError:
             return

@@ -44,7 +44,8 @@ class SettingsLoop:
         while True:
             await self.look()
             try:
-                await asyncio.wait_for(self._hinted.wait(), self._seconds)
+                async with asyncio.timeout(self._seconds):  # (3.11's wait_for can lose a cancellation)
+                    await self._hinted.wait()
             except TimeoutError:
                 continue
             finally:

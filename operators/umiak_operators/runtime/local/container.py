@@ -139,7 +139,8 @@ async def accepts(address: str) -> bool:
     """Whether something accepts connections at `mqtt://host:port`."""
     url = httpx.URL(address)
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(url.host, url.port), _ANSWER_WITHIN)
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            _, writer = await asyncio.open_connection(url.host, url.port)
     except (OSError, TimeoutError):
         return False
     writer.close()
