@@ -79,6 +79,17 @@ async def test_what_could_not_be_told_is_told_later(fleet: Any) -> None:
     assert len(fleet.hub.specs) == 1
 
 
+async def test_an_edge_whose_node_went_is_pruned_and_nothing_else(fleet: Any) -> None:
+    fleet.joint()
+    await fleet.settle()
+    before = names(fleet, "Secret")
+    fleet.server.remove("Node", "", "e2")
+    await fleet.settle()
+    assert names(fleet, "Deployment") == ["yard-cloud", "yard-edge-e1"]
+    assert [name for name in before if name not in names(fleet, "Secret")] == ["yard-edge-e2"]
+    assert names(fleet, "PersistentVolumeClaim") == ["yard-edge-e1"]
+
+
 async def test_an_owner_that_went_leaves_nothing_behind(fleet: Any) -> None:
     fleet.joint()
     await fleet.settle()
