@@ -138,7 +138,7 @@ class HubKit:
         return f"{self.namespace}/yard"
 
     def start(self) -> "HubKit":
-        self.role.start().wait_ready(self.port)
+        self.role.start().wait_ready(self.port, seconds=180)
         return self
 
     def restart(self) -> "HubKit":

@@ -20,7 +20,7 @@ from umiak_workers.contract.messages import RoundReport
 from umiak_workers.contract.release import Release
 from umiak_workers.contract.wire import parse
 from umiak_workers.core.release import files_of, sign
-from umiak_workers.hub import housekeeping, tables
+from umiak_workers.hub import housekeeping, replay, tables
 from umiak_workers.hub.hub import Hub
 
 POSTGRES = os.environ.get("UMIAK_TEST_POSTGRES", "")
@@ -167,18 +167,7 @@ def test_models_that_nothing_names_leave_and_the_others_stay(hub: Hub, clock: Mo
         hub.put_owner(spec.owner.uid, spec)
     sign_all(hub)
     hub.agent_said(("plant", "watch", "edge-1"), KIT.agent_state(running))
-    report = RoundReport(
-        round="night-1",
-        outcome="Promoted",
-        reason="Gain",
-        message="",
-        base=first,
-        candidate=candidate,
-        watermark=1,
-        samples=1,
-        finished_at=1.0,
-    )
-    hub.round_done("plant", "night", report)
+    hub.round_done("plant", "night", _round("night-1", first, candidate))
     housekeeping.sweep_models(hub)
     assert hub.manifest(stray)
     clock.at = time.time() + 30 * 86_400
@@ -212,6 +201,54 @@ def test_silence_and_speech_wake_the_operator(hub: Hub, clock: Moment) -> None:
     assert woken()
 
 
+def test_facts_ring_at_once_and_figures_only_when_gathered(hub: Hub) -> None:
+    first, second = give_model(hub, 1), give_model(hub, 2)
+    ji, patch, night = KIT.joint_inference("builtin:x", first), KIT.patch(first, second), KIT.learning()
+    for spec in (ji, night):
+        hub.put_owner(spec.owner.uid, spec)
+    position = hub.changes(0).cursor
+
+    def woken() -> set[str]:
+        nonlocal position
+        page = hub.changes(position)
+        position = page.cursor
+        return set(page.owners)
+
+    assert sign_all(hub) == [1]
+    assert woken() == {ji.owner.uid, night.owner.uid}
+    hub.put_owner(patch.owner.uid, patch)
+    assert woken() == {ji.owner.uid, night.owner.uid, patch.owner.uid}
+    state = KIT.agent_state(first)
+    hub.agent_said(("plant", "watch", "edge-1"), state)
+    assert woken() == {ji.owner.uid, night.owner.uid, patch.owner.uid}
+    hub.round_done("plant", "night", _round("night-1", first, None))
+    assert woken() == {night.owner.uid}
+    for number in range(20):
+        hub.router_said(("plant", "watch", "edge-1"), router_state(number))
+        hub.agent_said(("plant", "watch", "edge-1"), state.model_copy(update={"at": 5.0, "bytes_downloaded": number}))
+        put_sample(hub, number)
+    assert woken() == set()
+    hub.ring_gathered()
+    assert hub.changes(0).cursor == position + 1
+    assert woken() == {ji.owner.uid, night.owner.uid}
+    hub.ring_gathered()
+    assert woken() == set()
+
+
+def _round(name: str, base: str, candidate: str | None) -> RoundReport:
+    return RoundReport(
+        round=name,
+        outcome="Promoted" if candidate else "Refused",
+        reason="Gain",
+        message="",
+        base=base,
+        candidate=candidate,
+        watermark=1,
+        samples=1,
+        finished_at=1.0,
+    )
+
+
 def test_many_threads_write_and_read_at_once(hub: Hub) -> None:
     ji = KIT.joint_inference("builtin:x", NOBODY)
     hub.put_owner(ji.owner.uid, ji)
@@ -236,6 +273,43 @@ def test_a_database_of_another_schema_is_refused(hub: Hub, url: str | None, tmp_
     with pytest.raises(ConfigError, match="schema 99"):
         newer.start()
     newer.database.close()
+
+
+def test_a_full_disk_takes_nothing_and_promises_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    ji = KIT.joint_inference("builtin:x", NOBODY)
+    hub.put_owner(ji.owner.uid, ji)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(Refused, match="No space left") as refused:
+            put_sample(hub, 1)
+        with pytest.raises(Refused, match="No space left"):
+            give_model(hub, 1)
+    assert refused.value.status == 507
+    assert hub.room.used == 0
+    assert put_sample(hub, 1) == "stored"
+    assert give_model(hub, 1)
+
+
+def test_a_commit_that_may_have_happened_keeps_its_file(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database says no, but nobody knows whether it did: the file stays until the next start counts."""
+    ji = KIT.joint_inference("builtin:x", NOBODY)
+    hub.put_owner(ji.owner.uid, ji)
+
+    def lost(*args: object) -> None:
+        raise Unavailable("database: connection lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "store", lost)
+        with pytest.raises(Unavailable):
+            put_sample(hub, 1)
+    assert len(list((hub.state / "replay").iterdir())) == 1
+    assert put_sample(hub, 1) == "stored"
+    hub.start()
+    assert len(list((hub.state / "replay").iterdir())) == 1
 
 
 def test_a_failed_change_leaves_nothing(hub: Hub) -> None:

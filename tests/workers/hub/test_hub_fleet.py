@@ -10,7 +10,7 @@ from hub_kit import NOBODY, HubKit, eventually, router_state, sample
 
 from umiak_workers.contract import routes
 from umiak_workers.contract.errors import Refused
-from umiak_workers.contract.fleet import Changes, FleetSpec
+from umiak_workers.contract.fleet import Changes
 from umiak_workers.contract.messages import LiveSettings, RoundReport
 
 pytestmark = pytest.mark.processes
@@ -191,52 +191,15 @@ def long_poll(hub: HubKit, cursor: int) -> tuple[threading.Thread, list[Changes]
     return thread, got
 
 
-def facts(hub: HubKit, spec: FleetSpec, night: FleetSpec, digest: str) -> dict[str, Callable[[], object]]:
-    """What must be heard at once, by name."""
-    return {
-        "a digest": lambda: hub.client("agent").put_agent_state(
-            hub.namespace, "watch", "edge-1", hub.agent_state(digest)
-        ),
-        "a round": lambda: hub.client("trainer").put_round(hub.namespace, "night", round_report("night-1")),
-        "a release": lambda: hub.put(hub.patch(digest, NOBODY)),
-        "a spec": lambda: hub.put(spec.model_copy(update={"edges": ("edge-1",)})),
-    }
-
-
-def test_facts_ring_at_once(new_hub: Callable[..., HubKit], models: Models) -> None:
-    hub = new_hub()
-    folder, digest = models(0)
-    spec, night = hub.joint_inference(folder.as_uri(), digest), hub.learning()
-    hub.with_head(spec)
-    hub.put(night)
-    time.sleep(1)
-    for name, act in facts(hub, spec, night, digest).items():
-        cursor = hub.changes(0).cursor
-        thread, got = long_poll(hub, cursor)
-        began = time.monotonic()
-        act()
-        thread.join()
-        assert got[0].owners, name
-        assert got[0].cursor > cursor, name
-        assert time.monotonic() - began < 10, name
-
-
-def test_figures_are_gathered(new_hub: Callable[..., HubKit]) -> None:
-    hub = new_hub()
+def test_a_waiting_poll_hears_a_fact(hub: HubKit) -> None:
     spec = hub.replay_of_one()
-    router, agent = hub.client("router"), hub.client("agent")
-    agent.put_agent_state(hub.namespace, "watch", "edge-1", hub.agent_state(None))
     eventually(lambda: hub.head(spec).conflict)
-    time.sleep(4)
-    first = hub.changes(0).cursor
-    began = time.monotonic()
-    for number in range(40):
-        router.put_router_state(hub.namespace, "watch", "edge-1", router_state(number))
-        agent.put_agent_state(hub.namespace, "watch", "edge-1", hub.agent_state(None))
-        hub.client("cloud").put_sample(hub.namespace, "watch", *sample(f"edge-1/cam/{number}", b"abc"))
-    took = time.monotonic() - began
-    eventually(lambda: hub.changes(first).owners)
-    assert hub.changes(0).cursor - first <= 2 + took / 3
+    cursor = hub.changes(0).cursor
+    thread, got = long_poll(hub, cursor)
+    hub.client("agent").put_agent_state(hub.namespace, "watch", "edge-1", hub.agent_state(None))
+    thread.join()
+    assert got[0].owners
+    assert got[0].cursor > cursor
 
 
 def test_a_cursor_of_another_hub_hears_everything(hub: HubKit) -> None:
@@ -259,8 +222,6 @@ def test_a_deleted_owner_does_not_turn_the_stream_back(hub: HubKit) -> None:
 def test_a_waiting_poll_ends_when_the_hub_does(new_hub: Callable[..., HubKit]) -> None:
     hub = new_hub()
     thread, got = long_poll(hub, hub.changes(0).cursor)
-    began = time.monotonic()
     assert hub.role.stop() == 0
-    assert time.monotonic() - began < 5
     thread.join()
     assert got[0].owners == ()

@@ -42,7 +42,7 @@ def test_releases_are_signed_across_restarts_of_either_side(
     process = signer(hub.url).start()
     ji = hub.joint_inference(a.as_uri(), first)
     hub.put(ji)
-    eventually(lambda: hub.head(ji).digest == first)
+    eventually(lambda: hub.head(ji).digest == first, 120)
     for folder in (b, c):
         hub.client("operator").push_model(folder)
     process.kill()
@@ -52,10 +52,10 @@ def test_releases_are_signed_across_restarts_of_either_side(
     hub.restart()
     assert (hub.head(ji).digest, hub.release(one).state) == (first, "WaitingForSignature")
     process.start()
-    eventually(lambda: hub.head(ji).digest == second)
+    eventually(lambda: hub.head(ji).digest == second, 120)
     hub.restart()
     hub.put(hub.patch(second, third, "two"))
-    eventually(lambda: hub.head(ji).digest == third)
+    eventually(lambda: hub.head(ji).digest == third, 120)
     envelope = hub.client("agent").head(hub.line)
     assert envelope is not None
     assert verify(envelope, TRUSTED).sequence == 3
@@ -68,7 +68,7 @@ def test_a_strangers_signer_changes_nothing(hub: HubKit, signer: Callable[..., A
     hub.put(spec)
     eventually(hub.waiting)
     process = signer(hub.url, pem(STRANGER)).start()
-    eventually(lambda: "no key that is trusted" in process.log())
+    eventually(lambda: "no key that is trusted" in process.log(), 120)
     assert hub.head(spec).digest is None
     assert process.stop() == 0
 
@@ -83,7 +83,7 @@ def test_a_strangers_signer_changes_nothing(hub: HubKit, signer: Callable[..., A
 )
 def test_a_wrong_key_is_one_line(signer: Callable[..., Any], key: bytes, says: str) -> None:
     process = signer("http://127.0.0.1:1", key).start()
-    assert process.wait_exit() == 2
+    assert process.wait_exit(180) == 2
     assert "signing.key" in process.log()
     assert says in process.log()
     assert len(process.log().splitlines()) == 1
@@ -91,6 +91,6 @@ def test_a_wrong_key_is_one_line(signer: Callable[..., Any], key: bytes, says: s
 
 def test_a_hub_that_is_away_is_said_once(signer: Callable[..., Any], tmp_path: Path) -> None:
     process = signer("http://127.0.0.1:1").start()
-    eventually(lambda: "cannot be asked" in process.log())
+    eventually(lambda: "cannot be asked" in process.log(), 120)
     assert process.stop() == 0
     assert process.log().count("cannot be asked") == 1

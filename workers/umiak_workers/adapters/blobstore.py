@@ -138,7 +138,8 @@ class BlobWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._handle.close()
+        with contextlib.suppress(OSError):  # what could not be written to a full disk is dropped below
+            self._handle.close()
         if not self._kept:
             self._file.unlink(missing_ok=True)
             self._room.give(self._size)
@@ -154,14 +155,25 @@ class BlobWriter:
         self._room.take(len(chunk))
         self._size += len(chunk)
         self._hash.update(chunk)
-        self._handle.write(chunk)
+        with _disk():
+            self._handle.write(chunk)
 
     def commit(self) -> int:
         """Make the blob visible and durable; returns its bytes; raises InvalidInput when the digest does not fit."""
         found = "sha256:" + self._hash.hexdigest()
         if found != self._digest:
             raise InvalidInput(f"these bytes have digest {found}, not {self._digest}")
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        with _disk():
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
         self._kept = self._store.place(self._digest, self._file)
         return self._size
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """A disk that is full is said as such."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"no room: {error.strerror or error}", FULL) from error

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from umiak_workers.adapters.blobstore import BlobStore, Room
+from umiak_workers.adapters.blobstore import FULL, BlobStore, Room
 from umiak_workers.adapters.configfile import durable_write
 from umiak_workers.adapters.database import Database
 from umiak_workers.contract.config import HubConfig
-from umiak_workers.contract.errors import InvalidInput, Refused
+from umiak_workers.contract.errors import InvalidInput, Refused, Unavailable
 from umiak_workers.contract.fleet import Changes, FleetSpec, FleetView
 from umiak_workers.contract.messages import AgentState, LiveSettings, Receipt, RoundReport, RouterState, SampleHeader
 from umiak_workers.contract.release import Envelope
@@ -167,24 +167,33 @@ class Hub:
             raise InvalidInput(f"digest: the photo has {digest}, the header says {header.digest}")
         if known := self._decided(namespace, resource, header, ""):
             return known
-        file = self._samples / secrets.token_hex(16)
-        size = len(image) + len(label)
-        self.room.take(size)
-        durable_write(file, image + label)
-        left: list[str] = [file.name]
+        file = self._write(image + label)
+        left = [file]
         try:
             with self.change() as change:
                 receipt = replay.decide(change, namespace, resource, header, "")
                 if receipt is None:
-                    receipt = replay.store(change, namespace, resource, header, file.name)
-                    stays = self._evict(change, namespace, resource)
-                else:
-                    stays = [file.name]
-            left = stays
+                    receipt = replay.store(change, namespace, resource, header, file)
+                    left = self._evict(change, namespace, resource)
+        except Unavailable:
+            left = []  # the commit may have happened all the same; if not, the next start sweeps the file
+            raise
         finally:
             self.remove_samples(left)
         self.ring_later(namespace, resource)
         return receipt
+
+    def _write(self, data: bytes) -> str:
+        """A new file of these bytes, durable; raises Refused 507 when there is no room."""
+        file = self._samples / secrets.token_hex(16)
+        self.room.take(len(data))
+        try:
+            durable_write(file, data)
+        except OSError as error:
+            self.room.give(len(data))
+            file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)
+            raise Refused(f"no room: {error.strerror or error}", FULL) from error
+        return file.name
 
     def reject_sample(self, namespace: str, resource: str, header: SampleHeader, reason: str) -> Receipt:
         """Say durably that a sample is not stored, unless something was decided before."""
