@@ -110,7 +110,7 @@ class Role:
             )
         return self
 
-    def wait_ready(self, port: int, seconds: float = 60, status: int = 200, path: str = "/readyz") -> "Role":
+    def wait_ready(self, port: int, seconds: float = 150, status: int = 200, path: str = "/readyz") -> "Role":
         """Wait until it answers `status`; fails with its log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -124,7 +124,7 @@ class Role:
             time.sleep(0.05)
         raise AssertionError(f"{self.name} is not ready: {self.log()}")
 
-    def wait_exit(self, seconds: float = 20) -> int:
+    def wait_exit(self, seconds: float = 60) -> int:
         """Its exit code."""
         assert self.process is not None
         return self.process.wait(seconds)
@@ -135,7 +135,7 @@ class Role:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)

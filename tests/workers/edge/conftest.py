@@ -73,12 +73,12 @@ def new_server(
 @pytest.fixture(scope="module")
 def server(
     tmp_path_factory: pytest.TempPathFactory,
-    module_role: Callable[..., Any],
+    shared_role: Callable[..., Any],
     free_port: Callable[[], int],
     tiny_model: Callable[..., str],
 ) -> Iterator[Server]:
     """A running edge server that the module's tests share."""
-    made = _new(tmp_path_factory.mktemp("edge") / "state", free_port(), module_role, tiny_model, True)
+    made = _new(tmp_path_factory.mktemp("edge") / "state", free_port(), shared_role, tiny_model, True)
     made.role.start().wait_ready(made.port)
     yield made
     assert made.role.stop() == 0
