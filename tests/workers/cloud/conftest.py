@@ -36,18 +36,18 @@ def hub(shared_role: Any, tmp_path_factory: pytest.TempPathFactory, tiny: Tiny) 
 def cloud(shared_role: Any, free_port: Callable[[], int], tiny: Tiny, hub: HubKit) -> Iterator[Worker]:
     """One worker with labeller and SAM for all tests that do not break it."""
     worker = start_worker(shared_role, free_port, tiny, hub.url, config_of(tiny))
-    worker.role.wait_ready(worker.port)
+    worker.role.wait_ready(worker.port, seconds=240)
     yield worker
     worker.http.close()
 
 
 @pytest.fixture
-def new_cloud(role: Any, free_port: Callable[[], int], tiny: Tiny, hub: HubKit) -> Iterator[Callable[..., Worker]]:
-    """`new_cloud(hub_url=..., **config) -> Worker`, started and not waited for."""
+def new_cloud(role: Any, free_port: Callable[[], int], tiny: Tiny) -> Iterator[Callable[..., Worker]]:
+    """`new_cloud(hub_url, **config) -> Worker`, started and not waited for."""
     made: list[Worker] = []
 
-    def make(hub_url: str | None = None, **changes: Any) -> Worker:
-        made.append(start_worker(role, free_port, tiny, hub_url or hub.url, config_of(tiny, **changes)))
+    def make(hub_url: str, **changes: Any) -> Worker:
+        made.append(start_worker(role, free_port, tiny, hub_url, config_of(tiny, **changes)))
         return made[-1]
 
     yield make

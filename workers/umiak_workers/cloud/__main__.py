@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-import torch
 
 from umiak_workers.adapters import modelstore, process, serving
 from umiak_workers.adapters.artefacts import load_model
@@ -24,7 +23,7 @@ from umiak_workers.contract.endpoints import HUB
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.core.model import Model
 from umiak_workers.predictors.onnx import OnnxSegmenter
-from umiak_workers.predictors.sam import load_sam
+from umiak_workers.predictors.promptable import Promptable
 
 HUB_SECONDS = 5.0
 """Longest step of any exchange with the hub."""
@@ -73,14 +72,22 @@ async def _load(cloud: Cloud, state: Path) -> None:
 
 def thinker(config: CloudConfig, state: Path) -> Thinker:
     """The cloud's own models, each proven by its golden input; raises ArtefactError, InvalidPrediction, Unavailable."""
-    torch.set_num_threads(config.threads)
-    labeller = sam = None
+    labeller = None
     if config.labeller is not None:
         labeller = OnnxSegmenter(_model(config, config.labeller, state / "labeller"), config.threads)
         labeller.check_golden()
-    if config.sam is not None:
-        sam = load_sam(_model(config, config.sam, state / "sam"))
+    sam = None if config.sam is None else _promptable(_model(config, config.sam, state / "sam"), config.threads)
     return Thinker(labeller, sam, config.fusion)
+
+
+def _promptable(model: Model, threads: int) -> Promptable:
+    """Torch takes seconds to import: only a worker that has a SAM does so, and it listens meanwhile."""
+    import torch
+
+    from umiak_workers.predictors.sam import load_sam
+
+    torch.set_num_threads(threads)
+    return load_sam(model)
 
 
 def _model(config: CloudConfig, source: ModelSource, into: Path) -> Model:
