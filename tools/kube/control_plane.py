@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """A real, small Kubernetes control plane in a temporary folder: etcd, API server, controllers, scheduler, kwok.
 
-    tools/kube/control_plane.py FOLDER       runs until Ctrl-C and says which kubeconfig to use
+    .venv/bin/python tools/kube/control_plane.py FOLDER       runs until Ctrl-C and says which kubeconfig to use
 
 Used by tests/apiserver, and by hand. It is real where the operator meets it (schema, CEL, admission, RBAC, apply,
 garbage collection); only kubelets are simulated: kwok brings pods to Ready and Jobs to their end.
@@ -17,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 OPERATOR = "umiak-operator"
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 _GRACE = 3.0
 """seconds between SIGTERM and SIGKILL"""
 _AUDIT = {
@@ -109,7 +109,7 @@ class ControlPlane:
         process.wait()
         time.sleep(away)
         with (self.folder / "kube-apiserver.log").open("ab") as log:
-            again = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+            again = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
         self._running.insert(number, ("kube-apiserver", again))
         self._wait_ready()
 
@@ -134,7 +134,7 @@ class ControlPlane:
         log = (self.folder / f"{name}.log").open("wb")
         with log:
             command = tied([str(self.assets / name), *arguments])
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
         self._running.append((name, process))
 
     def _write_files(self) -> None:
@@ -170,11 +170,12 @@ class ControlPlane:
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not self._ready():
-            for name, process in self._running:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    tail = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
-                    self.stop()
-                    raise Broken(f"{name} did not come up:\n" + "\n".join(tail))
+            ended = next((name for name, process in self._running if process.poll() is not None), None)
+            name = ended or ("kube-apiserver" if time.monotonic() > deadline else None)
+            if name:
+                tail = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
+                self.stop()
+                raise Broken(f"{name} did not come up:\n" + "\n".join(tail))
             time.sleep(0.1)
 
     def _ready(self) -> bool:
@@ -226,7 +227,9 @@ def main() -> int:
     import provision
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="umiak-kube-")).resolve()
-    plane = ControlPlane(provision.provision(), folder)
+    plane, stop = ControlPlane(provision.provision(), folder), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     try:
         plane.start()
         crds = str(Path(__file__).resolve().parents[2] / "crds")
@@ -234,7 +237,7 @@ def main() -> int:
         subprocess.run([str(plane.assets / "kubectl"), "apply", "-f", crds], env=environment, check=True)
         plane.start_controllers()
         print(f"ready: export KUBECONFIG={plane.kubeconfig('admin')}  (Ctrl-C ends it)", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        stop.wait()
     finally:
         plane.stop()
     return 0
