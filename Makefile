@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
 SCENE ?= yard
+WORKERS = -n auto --maxprocesses 4 --dist loadgroup
 DEMO = $(VENV)/umiak demo $(if $(DATA),--data "$(DATA)",--scene $(SCENE)) $(DEMO_ARGS)
 
 .PHONY: help
@@ -18,11 +19,11 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 .PHONY: test
 test: setup-dev kube ## every test: unit, processes, broker, browser, a real Kubernetes API server
 	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium
-	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.py)" $(VENV)/python -m pytest $(PYTEST_ARGS)
+	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.py)" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)
-	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not train" $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not train" $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: check
 check: setup-dev ## ruff, mypy --strict, import-linter
@@ -44,8 +45,10 @@ lock: setup-dev ## resolve the dependencies again and write the lock files
 	@tools/lock.sh
 
 .PHONY: weights
-weights: setup-dev ## train the built-in models again (about half an hour of CPU)
-	@$(VENV)/umiak train builtin
+weights: setup-dev ## train the built-in models again into build/weights (about half an hour of CPU)
+	@$(VENV)/umiak train builtin yard-edge --out build/weights/yard-edge
+	@$(VENV)/umiak train builtin yard-cloud --out build/weights/yard-cloud
+	@$(VENV)/umiak train sam --out build/weights/yard-sam
 
 .PHONY: setup-run setup-dev
 setup-run:

@@ -24,7 +24,7 @@ from umiak_workers.datasets.source import open_dataset
 
 BUILTIN = Path(__file__).parents[2] / "workers/umiak_workers/builtin"
 NAMESPACE, NAME, EDGE = "default", "fault", "edge-1"
-DEADLINE_SECONDS = 1.5
+DEADLINE_SECONDS = 3.0
 SLACK_SECONDS = 2.0
 START_SECONDS = 120.0
 

@@ -21,7 +21,7 @@ def run(tmp_path: Path, *arguments: str) -> dict[str, object]:
 
 
 def test_the_yard_learns(tmp_path: Path) -> None:
-    report = run(tmp_path, "--frames", "100")
+    report = run(tmp_path, "--frames", "80")
     learning, joint = report["learning"], report["collaborative"]
     assert isinstance(learning, dict)
     assert isinstance(joint, dict)

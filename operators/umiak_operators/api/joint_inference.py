@@ -79,9 +79,10 @@ class Fusion(Spec):
 
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    margin: Share = 0.0
+    margin: Share = 0.6
     prompts: Annotated[int, Field(ge=1, le=1024)] = 32
-    minimum_quality: Share = 0.7
+    minimum_quality: Share = 0.65
+    certain: Share = 0.7
 
 
 class Cloud(Spec):

@@ -72,7 +72,8 @@ def test_figures_of_the_table() -> None:
     frames = board(4).of("dusk")
     found = collaborative(frames)
     assert (found.upload_fraction, found.bytes) == (0.5, 200)
-    assert found.router_overhead_ms == {"p50": 2.0, "p95": 2.0}
+    assert found.router_overhead_ms["all"] == {"p50": 2.0, "p95": 2.0}
+    assert found.router_overhead_ms["easy"] == found.router_overhead_ms["hard"] == {"p50": 2.0, "p95": 2.0}
     assert stretch_result("dusk", frames).collaborative == 1.0
     assert percentiles([]) == {}
     assert interval(None) == "–"

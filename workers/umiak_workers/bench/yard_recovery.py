@@ -90,7 +90,12 @@ def recovery(
     seed: Annotated[int, typer.Option(help="Order and augmentation of the lessons.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """Measure edge, cloud and the fine-tuned edge on unseen day and dusk streams."""
+    """What learning is worth: edge, cloud and the fine-tuned edge on unseen day and dusk streams (three minutes).
+
+    Example:
+
+        umiak bench learning --json learning.json
+    """
     torch.set_num_threads(threads)
     console = Console()
     small = load_model(edge or builtin_folder("yard-edge"))

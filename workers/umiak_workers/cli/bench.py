@@ -13,6 +13,7 @@ from rich.table import Table
 from umiak_workers.adapters.artefacts import load_model, read_artefact
 from umiak_workers.adapters.modelstore import local_folder
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
+from umiak_workers.bench.yard_recovery import recovery
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
@@ -31,6 +32,9 @@ def bench() -> None:
     """Measure."""
 
 
+app.command("learning")(recovery)
+
+
 @app.command()
 def fusion(
     data: Annotated[list[str] | None, typer.Option(help="Labelled photos, repeatable; default: unseen yards.")] = None,
@@ -44,7 +48,14 @@ def fusion(
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1,
     out: Annotated[Path | None, typer.Option("--json", help="Write every row and time to this file.")] = None,
 ) -> None:
-    """Labels by edge model and labeller, alone and with masks that vote (about a minute per 100 frames)."""
+    """Labels by edge model and labeller, alone and with masks that vote (about a minute per 100 frames).
+
+    Examples:
+
+        umiak bench fusion
+
+        umiak bench fusion --sweep --data 'yard:dusk?seed=602&frames=20&shot=1' --json rules.json
+    """
     torch.set_num_threads(threads)
     models = [OnnxSegmenter(_model(uri), threads) for uri in (edge, labeller) if uri]
     rules = tuple(sweep(Fusion())) if try_all else (Fusion(),)

@@ -98,7 +98,7 @@ async def _watched(
             await asyncio.wait({telling, stop}, timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
             live.update(view(picture) if console.is_terminal else "")
             for event in list(picture.events)[told:]:
-                live.console.print(event, highlight=False)
+                live.console.print(event, highlight=False, soft_wrap=True)
                 told += 1
     stop.cancel()
     if not telling.done():
@@ -112,6 +112,6 @@ async def _watched(
 def _finish(report: Report, picture: Picture, console: Console, json: Path | None) -> None:
     picture.enter("done", f"{report.seconds:.0f} s")
     picture.final = text_of(tables(report))
-    console.print(tables(report))
+    console.print(tables(report), soft_wrap=True)
     if json is not None:
         json.write_text(report.model_dump_json(indent=2) + "\n")

@@ -8,9 +8,10 @@ import torch
 
 from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.contract.artefact import Architecture, Card, DataSource, InputSpec, OutputSpec
+from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import Counts, class_iou, mean_iou
-from umiak_workers.datasets.sample import Joined
-from umiak_workers.datasets.source import open_dataset
+from umiak_workers.datasets.sample import Dataset, Joined, Span
+from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.datasets.yard import CLASSES, PALETTE, VOID
 from umiak_workers.models.batches import Photometric
 from umiak_workers.models.build import LAYER_SETS, build, state_tensors
@@ -20,6 +21,9 @@ from umiak_workers.predictors.onnx import OnnxGraph, record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 from umiak_workers.predictors.scoring import total_counts
 
+HELD_BACK = 0.2
+"""Share of each data set that is reported on and not trained on where there is no validation set."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,6 +32,7 @@ class Recipe:
     name: str
     data: tuple[str, ...]
     validation: tuple[str, ...]
+    """Data sets to report on; with none, the last part of each of `data` is held back from training for it."""
     classes: tuple[str, ...]
     void: int
     palette: tuple[tuple[int, int, int], ...]
@@ -55,20 +60,36 @@ def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Mad
     """Train, export, score as delivered (ONNX, at the photo's resolution) and write the artefact folder `out`."""
     torch.manual_seed(recipe.fit.seed)
     network = build(recipe.architecture.name, recipe.architecture.config)
-    samples = Joined(tuple(open_dataset(uri) for uri in recipe.data))
+    samples, validation = lessons(recipe)
     reports = tuple(fit(network, samples, config, progress) for config in phases(recipe))
     weights = state_tensors(network)
     exported = export_graph(network, recipe.fit.height, recipe.fit.width)
     card = _card(recipe, spare_tensors(exported, weights))
     graph = strip(exported, weights)
-    image = open_dataset(recipe.validation[0])[0].image
+    image = next(iter(validation.values()))[0].image
     segmenter = OnnxGraph(card, graph, weights, threads=1)
-    scores = {uri: total_counts(segmenter, open_dataset(uri)) for uri in recipe.validation}
-    metrics = {f"miou[{uri}]": round(mean_iou(counts), 4) for uri, counts in scores.items()}
+    scores = {name: total_counts(segmenter, part) for name, part in validation.items()}
+    metrics = {f"miou[{portable(uri)}]": round(mean_iou(counts), 4) for uri, counts in scores.items()}
     card = card.with_metrics(metrics, recipe.made_by)
     digest = write_artefact(out, card, graph, weights, record_golden(card, graph, weights, image))
     parameters = sum(tensor.numel() for tensor in network.parameters())
     return Made(digest, reports, parameters, scores)
+
+
+def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:
+    """(what is trained on, what is reported on by name); raises ConfigError for too few photos to hold any back."""
+    parts = {uri: open_dataset(uri) for uri in recipe.data}
+    if recipe.validation:
+        return Joined(tuple(parts.values())), {uri: open_dataset(uri) for uri in recipe.validation}
+    training: list[Dataset] = []
+    validation: dict[str, Dataset] = {}
+    for uri, part in parts.items():
+        cut = len(part) - max(1, round(len(part) * HELD_BACK))
+        if cut < 1:
+            raise ConfigError(f"{uri}: too few photos to hold any back; name others with --val")
+        training.append(Span(part, 0, cut))
+        validation[f"{uri}, last {HELD_BACK:.0%}"] = Span(part, cut, len(part))
+    return Joined(tuple(training)), validation
 
 
 def phases(recipe: Recipe) -> tuple[FitConfig, ...]:

@@ -7,43 +7,47 @@ from typing import Annotated
 
 import torch
 import typer
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.contract.wire import explain
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
+from umiak_workers.datasets.source import portable
 from umiak_workers.models.train import FitConfig, Progress
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
 console = Console()
 
 
-class Legend(BaseModel):
-    """A YAML file that says what the ids of a data set mean."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    classes: tuple[str, ...]
-    void: int = 255
-    palette: tuple[tuple[int, int, int], ...] = ()
-    licence: str
-    source: str
-    saw: tuple[str, ...] = ()
-
-
 @app.command()
 def segmentation(
-    data: Annotated[list[str], typer.Option(help="Labelled photos: a folder or a yard: URI; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="The artefact folder to write; its name is the model's name.")],
-    legend: Annotated[Path, typer.Option(help="YAML with classes, void, palette, licence, source.")],
-    val: Annotated[list[str] | None, typer.Option(help="Labelled photos to report on; never trained on.")] = None,
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="Labelled photos: a folder with images/ and labels/ (or train/ and val/ of that form), "
+            "or a yard: URI; may be repeated."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The artefact folder to write, named like the model.", show_default="NAME-edge")
+    ] = None,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML with classes, void, palette, licence, source; or camvid, yard.", show_default="DATA/legend.yaml"
+        ),
+    ] = None,
+    val: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labelled photos to report on; never trained on.", show_default="DATA/val, else the last 20 %"
+        ),
+    ] = None,
     height: Annotated[int, typer.Option(help="Height of the model's input in pixels.")] = 180,
     width: Annotated[int, typer.Option(help="Width of the model's input in pixels.")] = 240,
     channels: Annotated[int, typer.Option(help="Channels of the encoder's first stage.")] = 16,
@@ -57,8 +61,19 @@ def segmentation(
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
 ) -> None:
-    """Train an RFNet on labelled photos and write it as an artefact."""
-    facts = read_legend(legend)
+    """Train an RFNet on labelled photos and write it as an artefact.
+
+    Examples:
+
+        umiak train segmentation --data photos/camvid
+
+        umiak train segmentation --data my-photos --legend my-photos/classes.yaml --minutes 10
+
+        umiak train segmentation --data photos/camvid --out street-cloud --height 240 --width 320 --channels 32
+    """
+    facts = find_legend(legend, data[0])
+    out = out or Path(f"{_name(data[0])}-edge")
+    data, val = _parts(data, val or [])
     numbers = {
         "height": height,
         "width": width,
@@ -73,7 +88,7 @@ def segmentation(
     recipe = Recipe(
         name=out.name,
         data=tuple(data),
-        validation=tuple(val or data),
+        validation=tuple(val),
         classes=facts.classes,
         void=facts.void,
         palette=facts.palette,
@@ -95,8 +110,8 @@ def segmentation(
         ),
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
         licence=facts.licence,
-        base_data=data[0],
-        made_by=_command_line(data, val or [], legend, out, numbers),
+        base_data=data[0] if data[0].startswith("yard:") else None,  # a folder of this machine means nothing elsewhere
+        made_by=_command_line(data, val, legend, out, numbers),
     )
     show(recipe, run(recipe, out, threads), out)
 
@@ -119,27 +134,37 @@ def builtin(
     show(recipe, run(recipe, out, threads), out)
 
 
-def _command_line(data: list[str], val: list[str], legend: Path, out: Path, numbers: dict[str, float]) -> str:
-    """The command that makes this model again, for its card."""
+def _name(uri: str) -> str:
+    """What a data set is called: its folder's name, or the yard's light."""
+    path = Path(uri.partition("?")[0].replace(":", "-"))
+    return path.resolve().name
+
+
+def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
+    """Folders that hold `train/` and `val/` taken apart; a `--val` of the user's wins."""
+    training, found = [], []
+    for uri in data:
+        whole = Path(uri)
+        if (whole / "train" / "images").is_dir() and not (whole / "images").exists():
+            training.append(str(whole / "train"))
+            found += [str(whole / "val")] if (whole / "val" / "images").is_dir() else []
+        else:
+            training.append(uri)
+    return training, val or found
+
+
+def _command_line(data: list[str], val: list[str], legend: str | None, out: Path, numbers: dict[str, float]) -> str:
+    """The command that makes this model again, for its card; folders by their last two names."""
     words = ["umiak", "train", "segmentation"]
     for uri in data:
-        words += ["--data", uri]
+        words += ["--data", portable(uri)]
     for uri in val:
-        words += ["--val", uri]
-    words += ["--legend", str(legend), "--out", str(out)]
+        words += ["--val", portable(uri)]
+    words += ["--legend", portable(legend)] if legend else []
+    words += ["--out", out.name]
     for name, value in numbers.items():
         words += [f"--{name}", f"{value:g}"]
     return shlex.join(words)
-
-
-def read_legend(path: Path) -> Legend:
-    """A legend file; raises ConfigError that names the field."""
-    try:
-        return Legend.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable legend ({error})") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
 
 
 def run(recipe: Recipe, out: Path, threads: int | None) -> Made:

@@ -127,18 +127,18 @@ class AgentConfig(Config):
 
 
 class Fusion(Config):
-    """How masks get their labels (seed 001, 3.2)."""
+    """How masks get their labels (seed 001, 3.2). Defaults: the best of `umiak bench fusion --sweep` on yards."""
 
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0)] = 20
     """pixels"""
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.6
     """A mask relabels only where its winning class leads by this share of the vote."""
     prompts: Annotated[int, Field(ge=1, le=1024)] = 32
     """Most prompts per frame."""
-    minimum_quality: Annotated[float, Field(ge=0, le=1)] = 0.7
+    minimum_quality: Annotated[float, Field(ge=0, le=1)] = 0.65
     """SAM's own predicted IoU below which a mask is not used."""
-    certain: Annotated[float, Field(ge=0, le=1)] = 1.0
+    certain: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Probability above which a pixel keeps its own label against any mask."""
 
 

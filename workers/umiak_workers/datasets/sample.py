@@ -47,6 +47,21 @@ class Joined:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Samples `start` to `stop` (excluded) of a data set: in order of time, so that an end can be held back."""
+
+    whole: Dataset
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.whole[self.start + checked(index, len(self))]
+
+
+@dataclass(frozen=True)
 class Listed:
     """Samples that are already in memory, for example pseudo-labelled photos of a replay store."""
 

@@ -26,6 +26,11 @@ def open_dataset(uri: str) -> Dataset:
     return open_folder(Path(uri))
 
 
+def portable(uri: str) -> str:
+    """A data set's name for a model card: without the part of a path that belongs to one machine."""
+    return uri if uri.startswith("yard:") else "/".join(Path(uri).parts[-2:])
+
+
 def _yard(uri: str, light: str, query: str) -> Yard:
     values = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(values) - {"seed", "frames", "weather", "shot"})

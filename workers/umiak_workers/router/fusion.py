@@ -1,5 +1,7 @@
 """From PNG to PNG: the cloud's regions laid over the edge's mask. Runs off the event loop."""
 
+import numpy as np
+
 from umiak_workers.adapters.answer_log import Masks
 from umiak_workers.adapters.photo import decode_mask, encode_mask
 from umiak_workers.core.fuse import Patch, fuse, opinion
@@ -14,4 +16,6 @@ def merged(edge: bytes, reply: CloudReply) -> Masks:
         for region, png in zip(reply.header.regions, reply.regions, strict=True)
     ]
     height, width = mask.shape
-    return Masks(encode_mask(fuse(mask, patches)), edge, encode_mask(opinion((height, width), patches)))
+    final, cloud = fuse(mask, patches), opinion((height, width), patches)
+    encoded = encode_mask(final)
+    return Masks(encoded, edge, encoded if np.array_equal(final, cloud) else encode_mask(cloud))

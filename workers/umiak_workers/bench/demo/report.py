@@ -18,7 +18,8 @@ class Collaborative(BaseModel):
     upload_fraction: float
     bytes: int
     latency_ms: dict[str, dict[str, float]]
-    router_overhead_ms: dict[str, float]
+    router_overhead_ms: dict[str, dict[str, float]]
+    """Of `all` frames, of `easy` ones, and of `hard` ones, which are queued, uploaded and fused."""
 
 
 class Learning(BaseModel):
@@ -103,7 +104,11 @@ def collaborative(frames: Sequence[Scored]) -> Collaborative:
             stage: percentiles([a.stages_milliseconds[stage] for a in answers if stage in a.stages_milliseconds])
             for stage in stages
         },
-        router_overhead_ms=percentiles([overhead(answer) for answer in answers]),
+        router_overhead_ms={
+            "all": percentiles([overhead(answer) for answer in answers]),
+            "easy": percentiles([overhead(answer) for answer in answers if answer.rule == ""]),
+            "hard": percentiles([overhead(answer) for answer in answers if answer.rule != ""]),
+        },
     )
 
 
@@ -126,7 +131,7 @@ def stretch_result(stretch: str, frames: Sequence[Scored]) -> StretchResult:
 
 def show(report: Report, console: Console) -> None:
     """The final tables."""
-    console.print(tables(report))
+    console.print(tables(report), soft_wrap=True)
 
 
 def tables(report: Report) -> RenderableType:
@@ -145,7 +150,7 @@ def interval(found: dict[str, float] | None) -> str:
     """`+0.041 [+0.020, +0.062]`."""
     if found is None:
         return "–"
-    return f"{found['miou']:+.3f}, 95 % interval {found['low']:+.3f} to {found['high']:+.3f}, {found['frames']} frames"
+    return f"{found['miou']:+.3f}, 95 % interval {found['low']:+.3f} to {found['high']:+.3f}, {found['frames']:.0f} frames"
 
 
 def _accuracy(report: Report) -> Table:
@@ -162,7 +167,8 @@ def _latency(report: Report) -> Table:
     table = Table(title="milliseconds per frame", title_justify="left")
     for column in ("stage", "p50", "p95"):
         table.add_column(column, justify="left" if column == "stage" else "right")
-    rows = {**report.collaborative.latency_ms, "router overhead": report.collaborative.router_overhead_ms}
+    rows = dict(report.collaborative.latency_ms)
+    rows |= {f"router overhead, {kind} frames": found for kind, found in report.collaborative.router_overhead_ms.items()}
     rows["cloud only, whole call"] = report.cloud_only.latency_ms
     for stage, found in rows.items():
         if found:

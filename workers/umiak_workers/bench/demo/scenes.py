@@ -7,12 +7,15 @@ from pathlib import Path
 import yaml
 
 from umiak_workers.adapters.artefacts import Artefact, read_artefact
+from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Dataset, Sample
 from umiak_workers.datasets.source import open_dataset
 
 BUILTIN = files("umiak_workers") / "builtin"
 HERE = files(__package__)
+CLOUD_ROLES = ("labeller", "sam")
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,11 @@ def main_resource(resources: str, kind: str) -> tuple[str, str] | None:
         if document and document.get("kind") == kind:
             return document["metadata"].get("namespace", "default"), document["metadata"]["name"]
     return None
+
+
+def cloud_cards(resources: str) -> dict[str, Card]:
+    """Cards of the cloud's models by their role (labeller, sam), as the first JointInference names them."""
+    documents = (document for document in yaml.safe_load_all(resources) if document)
+    joint = next(document for document in documents if document["kind"] == "JointInference")
+    folders = {role: local_folder(joint["spec"].get("cloud", {}).get(role, {}).get("uri", "")) for role in CLOUD_ROLES}
+    return {role: read_artefact(folder).card for role, folder in folders.items() if folder is not None}

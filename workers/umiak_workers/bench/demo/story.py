@@ -19,11 +19,12 @@ from umiak_workers.bench.demo.report import (
     collaborative,
     stretch_result,
 )
-from umiak_workers.bench.demo.scenes import Scene, Stretch, main_resource
+from umiak_workers.bench.demo.scenes import Scene, Stretch, cloud_cards, main_resource
 from umiak_workers.bench.demo.scoring import Scoreboard, Scored, gain, miou, percentiles, series
 from umiak_workers.bench.demo.stage import Picture
 from umiak_workers.bench.demo.stream import Camera, ask_cloud, play
 from umiak_workers.bench.demo.world import LocalWorld, condition, holds, resource
+from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.endpoints import cloud
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.contract.messages import ModelRef
@@ -221,7 +222,7 @@ class Story:
             learning=learning,
             stretches=rows,
             edges=self._edges_now(board),
-            models={"edge model saw": _saw(card.data)},
+            models=_models(card, cloud_cards(self.scene.resources)),
             simulated=list(self.scene.simulated),
             seconds=round(time.monotonic() - self.began, 1),
         )
@@ -237,5 +238,12 @@ def _stage(frames: list[Scored], stage: str) -> dict[str, float]:
     return percentiles([value for value in found if not np.isnan(value)])
 
 
-def _saw(data: tuple[object, ...]) -> str:
-    return "; ".join(f"{getattr(item, 'name', '?')} ({', '.join(getattr(item, 'saw', ()))})" for item in data)
+def _models(edge: Card, cloud: dict[str, Card]) -> dict[str, str]:
+    """What each model was trained on, by its card: the edge's first release and the cloud's."""
+    found = {"edge model saw": _saw(edge)}
+    return found | {f"cloud {role} saw": _saw(card) for role, card in cloud.items()}
+
+
+def _saw(card: Card) -> str:
+    lights = sorted({seen for source in card.data for seen in source.saw})
+    return f"{', '.join(lights) or 'what its card does not say'} ({card.name})"
