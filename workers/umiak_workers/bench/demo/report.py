@@ -150,7 +150,9 @@ def interval(found: dict[str, float] | None) -> str:
     """`+0.041 [+0.020, +0.062]`."""
     if found is None:
         return "–"
-    return f"{found['miou']:+.3f}, 95 % interval {found['low']:+.3f} to {found['high']:+.3f}, {found['frames']:.0f} frames"
+    return (
+        f"{found['miou']:+.3f}, 95 % interval {found['low']:+.3f} to {found['high']:+.3f}, {found['frames']:.0f} frames"
+    )
 
 
 def _accuracy(report: Report) -> Table:
@@ -168,7 +170,9 @@ def _latency(report: Report) -> Table:
     for column in ("stage", "p50", "p95"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     rows = dict(report.collaborative.latency_ms)
-    rows |= {f"router overhead, {kind} frames": found for kind, found in report.collaborative.router_overhead_ms.items()}
+    rows |= {
+        f"router overhead, {kind} frames": found for kind, found in report.collaborative.router_overhead_ms.items()
+    }
     rows["cloud only, whole call"] = report.cloud_only.latency_ms
     for stage, found in rows.items():
         if found:
