@@ -104,9 +104,10 @@ class FakeHub:
         if self.error:
             raise self.error
 
-    async def receipt(self, frame: str) -> Receipt | None:
+    async def receipt(self, frame: str, digest: str) -> Receipt | None:
         self._check()
-        return self.stored.get(frame)
+        found = self.stored.get(frame)
+        return found if found and found.digest == digest else None
 
     async def settings(self) -> LiveSettings:
         self._check()

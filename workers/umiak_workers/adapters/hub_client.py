@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
@@ -149,9 +150,10 @@ class HubClient:
         path = routes.SAMPLE.format(namespace=namespace, resource=resource, **_frame(header.frame))
         return wire.parse(Receipt, self._send("PUT", path, content=body, headers=headers).content)
 
-    def receipt(self, namespace: str, resource: str, frame: str) -> Receipt | None:
-        """What the hub durably decided about a frame, None if it never heard of it."""
-        return self._maybe(Receipt, routes.RECEIPT.format(namespace=namespace, resource=resource, **_frame(frame)))
+    def receipt(self, namespace: str, resource: str, frame: str, digest: str | None = None) -> Receipt | None:
+        """What the hub durably decided about a frame (with these bytes), None if it never heard of it."""
+        path = routes.RECEIPT.format(namespace=namespace, resource=resource, **_frame(frame))
+        return self._maybe(Receipt, path if digest is None else f"{path}?digest={quote(digest)}")
 
     def samples(self, namespace: str, resource: str, after: int, until: int | None, limit: int) -> SampleList:
         """Samples with after < position <= until, oldest first, at most `limit`."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import fsspec
 import httpx
@@ -42,7 +42,7 @@ def fetch(uri: str, digest: str, into: Path, max_bytes: int, timeout: float) -> 
 
 def local_folder(uri: str) -> Path | None:
     """Where a `builtin:` or `file:` model lies, None for any other scheme; raises ArtefactError."""
-    parts = urlsplit(uri)
+    parts = split(uri)
     if parts.scheme == "builtin":
         return builtin_folder(parts.path)
     if parts.scheme != "file":
@@ -53,16 +53,32 @@ def local_folder(uri: str) -> Path | None:
     return Path(path)
 
 
+def split(uri: str) -> SplitResult:
+    """A URI in parts; raises ArtefactError for one that is none."""
+    try:
+        return urlsplit(uri)
+    except ValueError as error:
+        raise ArtefactError(f"{uri}: not a URI ({error})") from error
+
+
 @contextmanager
 def _opener(uri: str, timeout: float) -> Iterator[Opener]:
-    parts = urlsplit(uri)
+    parts = split(uri)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        with httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=5) as client:
+        with httpx.Client(
+            timeout=timeout, follow_redirects=True, max_redirects=5, event_hooks={"request": [_safe]}
+        ) as client:
             yield lambda name: _over_http(client, uri.rstrip("/") + "/" + name)
     elif parts.scheme in ("s3", "memory"):
         yield lambda name: _over_fsspec(uri.rstrip("/") + "/" + name)
     else:
         raise ArtefactError(f"{uri}: models come by builtin:, file:, https: or s3:")
+
+
+def _safe(request: httpx.Request) -> None:
+    """Redirects included: plain http is for this machine's own loopback."""
+    if request.url.scheme != "https" and request.url.host not in _LOOPBACK:
+        raise ArtefactError(f"{request.url}: plain http is for loopback only, and this is where a redirect leads")
 
 
 def _over_http(client: httpx.Client, url: str) -> Chunks:

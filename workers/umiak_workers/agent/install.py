@@ -43,7 +43,10 @@ def download(models: Models, slots: Slots, digest: str, most_bytes: int, progres
 
 def local_folder(source: ModelSource) -> Path | None:
     """Where a `builtin:` or `file:` model lies on this machine, None for any other URI or where there is none."""
-    parts = urlsplit(source.uri)
+    try:
+        parts = urlsplit(source.uri)
+    except ValueError:
+        return None
     if parts.scheme == "builtin":
         try:
             return builtin_folder(parts.path)

@@ -85,11 +85,11 @@ class Agent:
 
     def step(self) -> float:
         """One pass; returns the seconds to wait before the next one unless a hint comes first."""
-        seen = self._look()
-        act = next_act(seen)
-        self._wanted = act.digest if isinstance(act, Install) else (seen.head.to_digest if seen.head else None)
         self._phase = "Idle"
         try:
+            seen = self._look()
+            act = next_act(seen)
+            self._wanted = act.digest if isinstance(act, Install) else (seen.head.to_digest if seen.head else None)
             self._do(act)
         except Unavailable as error:
             self._failures += 1

@@ -28,7 +28,7 @@ def demo(
     ] = "yard",
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder with images/ and optionally labels/<stem>.png in the scene's class ids."),
+        typer.Option(help="A folder with images/ and optionally labels/STEM.png in the scene's class ids."),
     ] = None,
     frames: Annotated[int, typer.Option(min=20, max=2000, help="Frames per edge of a full stretch.")] = 110,
     edges: Annotated[int, typer.Option(min=1, max=8, help="Simulated edge nodes.")] = 2,

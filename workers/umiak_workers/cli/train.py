@@ -14,6 +14,7 @@ from rich.table import Table
 
 from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
+from umiak_workers.cli.train_sam import sam
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
@@ -21,6 +22,7 @@ from umiak_workers.datasets.source import portable
 from umiak_workers.models.train import FitConfig, Progress
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
+app.command()(sam)
 console = Console()
 
 

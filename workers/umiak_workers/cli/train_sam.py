@@ -60,7 +60,14 @@ def sam(
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
 ) -> None:
-    """Train a small promptable segmenter, class-agnostically, and write it as an artefact."""
+    """Train a small promptable segmenter, class-agnostically, and write it as an artefact.
+
+    Examples:
+
+        umiak train sam --out yard-sam
+
+        umiak train sam --data my-photos --licence CC-BY-4.0 --minutes 30 --resume /tmp/progress --out my-sam
+    """
     if out.exists():
         raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
     torch.set_num_threads(threads)

@@ -34,7 +34,10 @@ def _last() -> Path:
     note = Path(last_world(os.environ, Path.home()))
     if not note.exists():
         raise ConfigError("no local world was started here; use `umiak up FILE...`, or say --state or --router")
-    return Path(read_bytes(note).decode().strip())
+    folder = Path(read_bytes(note).decode().strip())
+    if not folder.exists():
+        raise ConfigError("the local world started last has ended; start one with `umiak up FILE...`")
+    return folder
 
 
 def _runs(pid: int) -> bool:

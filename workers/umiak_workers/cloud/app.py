@@ -164,15 +164,17 @@ def _fetched(cloud: Cloud, digest: str, task: "asyncio.Task[Segmenter]") -> None
 def _think(
     cloud: Cloud, thinker: Thinker, header: ExampleHeader, photo: bytes, edge: Segmenter, stages: Stages
 ) -> Thought:
-    """Runs in the thinking thread. The same photo and edge model are thought about once."""
+    """Runs in the thinking thread. The same photo and edge model are thought about once; what is not to be kept is
+    neither looked up nor remembered, so that measurements measure."""
     name = f"{header.digest} {edge.digest}"
-    opinion = cloud.opinions.get(name)
+    opinion = cloud.opinions.get(name) if header.keep else None
     if opinion is None:
         with stages.timed("decode"):
             image = decode_photo(photo, cloud.config.max_image_bytes, cloud.config.max_image_pixels)
         check_boxes(header.regions, image.shape[0], image.shape[1])
-        opinion = thinker.think(header.digest, image, edge, stages)
-        cloud.opinions.put(name, opinion, opinion.nbytes)
+        opinion = thinker.think(header.digest if header.keep else "", image, edge, stages)
+        if header.keep:
+            cloud.opinions.put(name, opinion, opinion.nbytes)
         cloud.metrics.masks.inc(opinion.masks)
     else:
         cloud.metrics.remembered.inc()

@@ -59,7 +59,7 @@ class Thinker:
         self.embeddings: Cache[Embedding] = Cache(CACHE_BYTES)
 
     def think(self, name: str, image: NDArray[np.uint8], edge: Segmenter, stages: Stages) -> Opinion:
-        """The opinion on an HxWx3 uint8 photo called `name` (its digest).
+        """The opinion on an HxWx3 uint8 photo called `name` (its digest; empty: nothing is remembered).
 
         Raises Unavailable if edge model and labeller speak of different classes, and Refused 422 if the edge model
         cannot answer this photo; a labeller or promptable segmenter that cannot is left out.
@@ -111,9 +111,10 @@ class Thinker:
             return None
 
     def _embedding(self, sam: Promptable, name: str, image: NDArray[np.uint8]) -> Embedding:
-        found = self.embeddings.get(name)
+        found = self.embeddings.get(name) if name else None
         if found is None:
             found = sam.encode(image)
+        if name:
             self.embeddings.put(name, found, int(found.features.nbytes))
         return found
 

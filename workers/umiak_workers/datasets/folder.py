@@ -1,10 +1,11 @@
-"""A folder of photos: `images/` and, where somebody labelled them, `labels/<stem>.png`."""
+"""A folder of photos: `images/` and, where somebody labelled them, `labels/STEM.png`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from umiak_workers.contract.errors import ConfigError, InvalidInput
 from umiak_workers.datasets.sample import Image, Label, Sample, checked
@@ -19,8 +20,8 @@ def read_photo(path: Path) -> Image:
         with Pillow.open(path) as photo:
             if photo.width * photo.height > MAX_PIXELS:
                 raise InvalidInput(f"{path}: {photo.width}x{photo.height} is more than {MAX_PIXELS} pixels")
-            return np.asarray(photo.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+            return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))  # upright, as it is served
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise InvalidInput(f"{path}: not a readable photo ({error})") from error
 
 
@@ -31,7 +32,7 @@ def read_label(path: Path) -> Label:
             if picture.mode not in ("L", "P"):
                 raise InvalidInput(f"{path}: a label map has one 8-bit channel of class ids, this is {picture.mode}")
             return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise InvalidInput(f"{path}: not a readable label map ({error})") from error
 
 
@@ -59,7 +60,7 @@ def open_folder(root: Path) -> Folder:
     """The photos under `root/images`; raises ConfigError where there are none or two share a stem."""
     images = root / "images"
     if not images.is_dir():
-        raise ConfigError(f"{root}: a data folder holds images/ and optionally labels/<stem>.png; images/ is missing")
+        raise ConfigError(f"{root}: a data folder holds images/ and optionally labels/STEM.png; images/ is missing")
     photos = tuple(sorted(path for path in images.iterdir() if path.suffix.lower() in PHOTOS))
     if not photos:
         raise ConfigError(f"{images}: no photos ({', '.join(PHOTOS)})")

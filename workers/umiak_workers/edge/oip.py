@@ -84,7 +84,7 @@ def write_response(
 def _cut(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     if header_length is None:
         return body, b""
-    if not header_length.isdigit() or not 0 < int(header_length) <= len(body):
+    if not (header_length.isascii() and header_length.isdigit()) or not 0 < int(header_length) <= len(body):
         raise InvalidInput(f"{HEADER_LENGTH} is {header_length!r}, the body has {len(body)} bytes")
     return body[: int(header_length)], body[int(header_length) :]
 

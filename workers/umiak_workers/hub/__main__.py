@@ -19,7 +19,7 @@ from umiak_workers.adapters.mqtt import MqttLink
 from umiak_workers.contract import identity
 from umiak_workers.contract.config import HubConfig
 from umiak_workers.contract.endpoints import BROKER
-from umiak_workers.contract.errors import ConfigError, UmiakError
+from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.release import key_id
 from umiak_workers.hub.app import build
 from umiak_workers.hub.hints import Hints
@@ -82,8 +82,8 @@ def _import(hub: Hub) -> None:
             hub.import_wanted.clear()
             try:
                 importer.work()
-            except UmiakError as error:
-                log.warning("importing failed and will be tried again", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - outermost loop: nobody would miss the thread
+                log.warning("importing failed and will be tried again", reason=str(error) or type(error).__name__)
 
 
 def _link(loaded: Loaded[HubConfig]) -> MqttLink | None:

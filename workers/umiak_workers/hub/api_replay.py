@@ -89,7 +89,7 @@ class _Body:
 
     async def header(self) -> SampleHeader:
         """Raises MessageError."""
-        if not self._length.isdigit() or not 0 < int(self._length) <= _MOST_HEADER:
+        if not (self._length.isascii() and self._length.isdigit()) or not 0 < int(self._length) <= _MOST_HEADER:
             raise MessageError(f"{wire.HEADER_LENGTH} must be the length of the JSON header, at most {_MOST_HEADER}")
         length = int(self._length)
         await self._until(length)

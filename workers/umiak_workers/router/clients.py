@@ -116,9 +116,9 @@ class HttpHub:
         self._resource = resource
         self._edge = edge
 
-    async def receipt(self, frame: str) -> Receipt | None:
+    async def receipt(self, frame: str, digest: str) -> Receipt | None:
         """See HubPort.receipt."""
-        return await asyncio.to_thread(self._client.receipt, self._namespace, self._resource, frame)
+        return await asyncio.to_thread(self._client.receipt, self._namespace, self._resource, frame, digest)
 
     async def settings(self) -> LiveSettings:
         """See HubPort.settings."""

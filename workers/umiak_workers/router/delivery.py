@@ -71,7 +71,7 @@ class Delivery:
         frame = example.header.frame
         self._follow_up.hold(frame)
         try:
-            receipt = await self._receipt(frame)
+            receipt = await self._receipt(frame, example.header.digest)
             if receipt is None:
                 await self._send(example)
             else:
@@ -89,10 +89,10 @@ class Delivery:
         self._failures = 0
         return 0.0
 
-    async def _receipt(self, frame: str) -> Receipt | None:
+    async def _receipt(self, frame: str, digest: str) -> Receipt | None:
         """What the hub decided; a hub that refuses to say is as good as one that is away."""
         try:
-            return await self._hub.receipt(frame)
+            return await self._hub.receipt(frame, digest)
         except Refused as error:
             raise Unavailable(str(error)) from error
 

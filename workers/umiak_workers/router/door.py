@@ -12,7 +12,8 @@ from umiak_workers.router.frames import Frame
 from umiak_workers.router.policy import Policy
 
 SOURCE = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
-LARGEST_NUMBER = 10**18 - 1
+LARGEST_NUMBER = 10**17
+"""Largest number that a camera may choose; ids hold ten times as many, so that counting on from it never ends."""
 MOST_SOURCES = 1000
 
 

@@ -81,12 +81,14 @@ class FollowUp:
     async def settle(self, frame: str, reply: CloudReply) -> None:
         """The example leaves the queue with a receipt, or waits for one."""
         receipt = reply.header.receipt
-        if receipt is None:
-            await self._queue.mark_answered(frame)
-            await self._queue.postpone(frame, self._clock.now() + delay(1, FIRST_PAUSE, LONGEST_PAUSE, self._draw))
-        else:
-            await self.done(receipt)
-        self.forget(frame)
+        try:
+            if receipt is None:
+                await self._queue.mark_answered(frame)
+                await self._queue.postpone(frame, self._clock.now() + delay(1, FIRST_PAUSE, LONGEST_PAUSE, self._draw))
+            else:
+                await self.done(receipt)
+        finally:
+            self.forget(frame)
 
     async def done(self, receipt: Receipt) -> None:
         """The hub has durably decided."""
@@ -96,13 +98,15 @@ class FollowUp:
 
     async def put_off(self, frame: str, tries: int, error: UmiakError) -> None:
         """Try again later; an example that the cloud will never take is given up and counted."""
-        if isinstance(error, Refused) and error.status in HOPELESS:
-            log.error("the cloud refuses an example, it is dropped", frame=frame, reason=str(error))
-            await self._queue.drop(frame)
-        else:
-            pause = delay(tries + 1, FIRST_PAUSE, LONGEST_PAUSE, self._draw)
-            await self._queue.postpone(frame, self._clock.now() + pause)
-        self.forget(frame)
+        try:
+            if isinstance(error, Refused) and error.status in HOPELESS:
+                log.error("the cloud refuses an example, it is dropped", frame=frame, reason=str(error))
+                await self._queue.drop(frame)
+            else:
+                pause = delay(tries + 1, FIRST_PAUSE, LONGEST_PAUSE, self._draw)
+                await self._queue.postpone(frame, self._clock.now() + pause)
+        finally:
+            self.forget(frame)
 
     async def revise(self, answer: Answer, edge_mask: bytes, reply: CloudReply, milliseconds: float) -> None:
         """Write the cloud's late answer to a frame as revision 1, once."""

@@ -83,8 +83,8 @@ class CloudPort(Protocol):
 class HubPort(Protocol):
     """The hub, as a router knows it. Every call raises Unavailable, IdentityError, Refused or MessageError."""
 
-    async def receipt(self, frame: str) -> Receipt | None:
-        """What the hub decided about a frame."""
+    async def receipt(self, frame: str, digest: str) -> Receipt | None:
+        """What the hub decided about this photo of a frame; an id may have been used by an edge that lost its state."""
         ...
 
     async def settings(self) -> LiveSettings:

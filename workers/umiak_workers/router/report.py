@@ -59,9 +59,9 @@ class Reporter:
 
     async def beat(self) -> None:
         """One heartbeat; a hub that is away hears the next one."""
-        state = await self.state()
-        self._log(state)
         try:
+            state = await self.state()
+            self._log(state)
             await self._hub.report(state)
         except UmiakError as error:
             if not self._away:

@@ -61,5 +61,8 @@ class SettingsLoop:
         except UmiakError as error:
             log.warning("live settings cannot be read", reason=str(error))
             return
-        await asyncio.to_thread(durable_write, self._file, settings.model_dump_json(exclude_none=True).encode())
+        try:
+            await asyncio.to_thread(durable_write, self._file, settings.model_dump_json(exclude_none=True).encode())
+        except OSError as error:  # they hold until the next start, which asks the hub again
+            log.warning("live settings cannot be kept on disk", reason=str(error))
         log.info("live settings applied", version=settings.settings_version)

@@ -4,11 +4,13 @@ Ground truth of the edges' photos never comes here: a sample's label map is what
 opinion the pixel is void.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import structlog
+from PIL import Image
 
 from umiak_workers.adapters.photo import decode_mask, decode_photo
 from umiak_workers.contract.config import MiB, TrainerConfig
@@ -23,6 +25,8 @@ MOST_HELD_BACK = 200
 MOST_BASE = 400
 MOST_BASE_HELD_BACK = 100
 """Samples of each kind, so that a round's time and memory stay bounded whatever the replay store holds."""
+MOST_PIXELS = 400_000
+"""A larger photo and its label are shrunk to this many pixels: 1300 samples of 1.6 MB fit the Job's memory."""
 MOST_PHOTO_BYTES = 64 * MiB
 MOST_PHOTO_PIXELS = 100_000_000
 log = structlog.get_logger()
@@ -90,7 +94,7 @@ def _sample(hub: Replay, config: TrainerConfig, info: SampleInfo) -> Sample | No
     if label.shape != photo.shape[:2]:
         log.warning("a sample was left out", frame=info.frame, reason=f"label {label.shape}, photo {photo.shape}")
         return None
-    return Sample(photo, label, info.frame)
+    return shrunk(Sample(photo, label, info.frame))
 
 
 def _base(config: TrainerConfig, rng: np.random.Generator) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
@@ -114,4 +118,18 @@ def _some(indices: range, most: int, rng: np.random.Generator) -> list[int]:
 def _labelled(sample: Sample, config: TrainerConfig) -> Sample:
     if sample.label is None:
         raise ConfigError(f"{config.base_data}: {sample.name} has no label; base data is labelled")
-    return sample
+    return shrunk(sample)
+
+
+def shrunk(sample: Sample) -> Sample:
+    """The sample with at most MOST_PIXELS pixels; labels by nearest neighbour."""
+    height, width = sample.image.shape[:2]
+    scale = math.sqrt(MOST_PIXELS / (height * width))
+    if scale >= 1:
+        return sample
+    size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    image = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR))
+    label = sample.label
+    if label is not None:
+        label = np.asarray(Image.fromarray(label).resize(size, Image.Resampling.NEAREST))
+    return Sample(image, label, sample.name)

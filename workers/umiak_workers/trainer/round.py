@@ -16,7 +16,14 @@ import torch
 
 from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.contract.config import TrainerConfig
-from umiak_workers.contract.errors import ArtefactError, ConfigError, InvalidPrediction, Refused
+from umiak_workers.contract.errors import (
+    ArtefactError,
+    ConfigError,
+    InvalidInput,
+    InvalidPrediction,
+    MessageError,
+    Refused,
+)
 from umiak_workers.contract.messages import RoundReport
 from umiak_workers.core import promotion
 from umiak_workers.core.model import Model, Tensors
@@ -60,7 +67,7 @@ def run_round(hub: Hub, config: TrainerConfig, work: Path, now: Callable[[], flo
     """Do the whole round in the folder `work`; raises Unavailable (try the round again)."""
     try:
         outcome = _round(hub, config, work)
-    except (ArtefactError, ConfigError, Refused) as error:
+    except (ArtefactError, ConfigError, InvalidInput, MessageError, Refused) as error:
         outcome = Outcome("Failed", type(error).__name__, str(error))
     log.info("round", outcome=outcome.outcome, reason=outcome.reason, message=outcome.message)
     return RoundReport(

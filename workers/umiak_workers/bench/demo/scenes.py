@@ -106,7 +106,7 @@ def folder(base: str, data: Path | None, edges: int, frames: int, seed: int) -> 
         data = street / "frames" if data is None else data
     photos = open_dataset(str(data))
     if len(photos) == 0:
-        raise ConfigError(f"{data}: no photos; a folder holds images/ and optionally labels/<stem>.png")
+        raise ConfigError(f"{data}: no photos; a folder holds images/ and optionally labels/STEM.png")
     parts = tuple(Part(photos, edge, edges, frames) for edge in range(min(edges, len(photos))))
     source = "CamVid photos (CC BY-NC 4.0)" if own else f"photos of {data}"
     return Scene(
