@@ -12,7 +12,7 @@ from typing import Any
 
 import kopf
 
-from umiak_operators.api.resource import Key, Resource
+from umiak_operators.api.resource import Key
 from umiak_operators.plan import names
 from umiak_operators.runtime.clock import Clock
 from umiak_operators.runtime.cluster.api import CHILD_KINDS, KINDS, OWNER_KINDS
@@ -68,17 +68,8 @@ def saw(bell: Bell, kind: str, body: Mapping[str, Any]) -> Rung:
 
 def lost(index: Index, kind: str, body: Mapping[str, Any]) -> Rung:
     """An object of a kind is gone: forget it; returns whom to ring."""
-    whole = {**dict(body), "kind": kind}
-    if kind == "Node":
-        return index.saw_node(whole, gone=True)
-    if kind == "Namespace":
-        return index.saw_namespace(whole, gone=True)
-    meta = whole["metadata"]
-    place = kind, meta.get("namespace", "default"), meta["name"]
-    rung = index.lost_child(place, meta.get("uid", ""))
-    if kind in OWNER_KINDS:
-        rung = rung | index.lost_owner(Resource.from_body(whole).key, meta.get("uid", ""))
-    return rung
+    meta = body["metadata"]
+    return index.gone(kind, meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
 
 
 def settings() -> kopf.OperatorSettings:

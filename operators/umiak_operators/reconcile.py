@@ -17,7 +17,7 @@ from umiak_operators.api.resource import Key, Resource
 from umiak_operators.api.spec import InvalidSpec
 from umiak_operators.plan.model import Observed, Plan
 from umiak_operators.runtime.clock import Clock
-from umiak_operators.runtime.seam import ChildRefused, Runtime
+from umiak_operators.runtime.seam import ChildRefused, FleetRefused, Runtime
 
 log = structlog.get_logger()
 
@@ -145,13 +145,14 @@ class Reconciler:
         try:
             plan = self._decide(resource, seen, self._clock.now())
         except InvalidSpec as error:
-            await self._runtime.report(resource, self._refused(resource, "InvalidSpec", error))
+            verdict = Condition(_verdict(resource), "False", "InvalidSpec", str(error))
+            await self._runtime.report(resource, self._with(resource, resource.status, verdict))
             return resync
         plan = self._held_back(resource, seen, plan)
         try:
             await self._runtime.apply(resource, plan)
-        except ChildRefused as error:
-            await self._runtime.report(resource, self._refused(resource, "ChildRefused", error))
+        except (ChildRefused, FleetRefused) as error:
+            await self._runtime.report(resource, self._with(resource, plan.status, _refusal(resource, error)))
             raise
         return resync if plan.again_at is None else min(resync, plan.again_at)
 
@@ -168,13 +169,12 @@ class Reconciler:
         self._written[resource.key] = now, children
         return plan
 
-    def _refused(self, resource: Resource, reason: str, error: Exception) -> Mapping[str, Any]:
-        """The last status with the verdict False for this generation; nothing else in it is touched."""
-        kind = "Succeeded" if resource.key.kind == "ModelPatch" else "Ready"
+    def _with(self, resource: Resource, status: Mapping[str, Any], condition: Condition) -> Mapping[str, Any]:
+        """A status with one condition replaced for this generation; nothing else in it is touched."""
         known, now = resource.status.get("conditions") or (), self._clock.now()
-        verdict = set_condition(known, Condition(kind, "False", reason, str(error)), resource.generation, now)
-        others = [item for item in known if item.get("type") != kind]
-        return {**resource.status, "observedGeneration": resource.generation, "conditions": [verdict, *others]}
+        replaced = set_condition(known, condition, resource.generation, now)
+        others = [item for item in status.get("conditions") or () if item.get("type") != condition.type]
+        return {**status, "observedGeneration": resource.generation, "conditions": [replaced, *others]}
 
     def _retry(self, key: Key, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
@@ -182,6 +182,18 @@ class Reconciler:
         seconds = self._rng.uniform(longest / 2, longest)
         log.warning("will try again", key=str(key), error=str(error) or repr(error), seconds=round(seconds, 1))
         self.queue.later(key, self._clock.now() + seconds)
+
+
+def _verdict(resource: Resource) -> str:
+    """The condition that says how a resource stands."""
+    return "Succeeded" if resource.key.kind == "ModelPatch" else "Ready"
+
+
+def _refusal(resource: Resource, error: ChildRefused | FleetRefused) -> Condition:
+    """What a refusal means for a resource: without a child it is not ready, without the hub it is only unseen."""
+    if isinstance(error, ChildRefused):
+        return Condition(_verdict(resource), "False", "ChildRefused", str(error))
+    return Condition("FleetObserved", "False", "HubRefused", str(error))
 
 
 def verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -2,7 +2,12 @@
 
 from typing import Any
 
+import control_plane
+import pytest
 from apiserver_kit import DIGESTS, Kube, Operator, custom, eventually, joint_inference, path
+
+from umiak_operators.cli.operator import client_of
+from umiak_operators.runtime.cluster.api import Api, Timeouts
 
 OURS = "umiak.dev/owner-name"
 
@@ -32,6 +37,20 @@ def test_children_come_up_and_the_resource_is_ready(kube: Kube, operator: Operat
     assert kube.condition(place, "FleetObserved")[:2] == ("Unknown", "HubUnreachable")
     assert "finalizers" not in body["metadata"]
     assert [key for key in body["metadata"].get("annotations", {}) if "kopf" in key] == []
+
+
+async def test_what_lives_is_listed_by_name_page_by_page(
+    kube: Kube, operator: Operator, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kube.apply(joint_inference(namespace))
+    ready(kube, namespace)
+    monkeypatch.setattr("umiak_operators.runtime.cluster.api._PAGE", 1)
+    client = client_of(kube.plane.kubeconfig(control_plane.OPERATOR))
+    async with Api(client, Timeouts(connect=5, read=30), threads=2) as api:
+        deployments, nodes = await api.living("Deployment"), await api.living("Node")
+    names = ("yard-cloud", "yard-edge-edge-1", "yard-edge-edge-2")
+    assert {place for place in deployments if place[0] == namespace} == {(namespace, name) for name in names}
+    assert nodes == {("", "edge-1"), ("", "edge-2"), ("", "cloud-1")}
 
 
 def test_edge_pods_run_on_their_own_node_and_cloud_pods_on_none(kube: Kube, operator: Operator, namespace: str) -> None:

@@ -64,7 +64,8 @@ def picture() -> Picture:
             stages_milliseconds={"edge": 12.0, "cloud": 120.0, "total": 140.0},
             bytes_up=2048,
         )
-        found.show(board.add("dusk", edge, answer, sample.label, masks), jpeg(sample), masks)
+        photo = jpeg(sample)
+        found.show(board.add("dusk", edge, answer, sample.label, masks, len(photo)), photo, masks)
     return found
 
 

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.errors import IdentityError
-from umiak_workers.contract.identity import ROLES, Principal, claimed, password, token, verify
+from umiak_workers.contract.identity import (
+    ROLES,
+    Principal,
+    claimed,
+    password,
+    resource_key,
+    token,
+    verify,
+    verify_within,
+)
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True)
 PRINCIPALS = st.builds(Principal, NAMES, NAMES, st.one_of(st.just("-"), NAMES), st.sampled_from(sorted(ROLES)))
@@ -25,6 +34,17 @@ def test_a_password_is_not_good_for_anybody_else(one: Principal, other: Principa
     else:
         with pytest.raises(IdentityError, match="does not verify"):
             verify(b"key", forged)
+
+
+@given(PRINCIPALS, PRINCIPALS, st.binary(min_size=1, max_size=64))
+def test_a_resources_key_proves_its_own_principals_alone(one: Principal, other: Principal, key: bytes) -> None:
+    own = resource_key(key, one.namespace, one.resource)
+    assert verify_within(own, token(key, one)) == one
+    if (one.namespace, one.resource) != (other.namespace, other.resource):
+        with pytest.raises(IdentityError, match="does not verify"):
+            verify_within(own, token(key, other))
+    with pytest.raises(IdentityError, match="does not verify"):
+        verify_within(key, token(key, one))
 
 
 def test_another_key_proves_nothing() -> None:

@@ -33,6 +33,9 @@ def test_files_changed_removed_and_broken_are_followed(tmp_path: Path, yaml: Pat
         yaml.write_text(resource(threads=0))
         until(lambda: "gate.yaml:10: " in (tmp_path / "out").read_text(), tmp_path)
         assert pods(state) == PLATFORM | EDGES
+        yaml.write_text(resource(line="quay"))
+        until(lambda: "yard/gate: spec.edge.model.line: is immutable: " in (tmp_path / "out").read_text(), tmp_path)
+        assert pods(state) == PLATFORM | EDGES
         yaml.write_text(resource(name="other"))
         until(lambda: pods(state) == PLATFORM | {"yard.other-edge-edge-1", "yard.other-edge-edge-2"}, tmp_path)
         yaml.unlink()

@@ -16,7 +16,7 @@ kind: JointInference
 metadata: {{name: {name}, namespace: yard}}
 spec:
   edge:
-    model: {{line: yard, uri: "builtin:yard-edge", digest: "sha256:{digest}"}}
+    model: {{line: {line}, uri: "builtin:yard-edge", digest: "sha256:{digest}"}}
     nodes: {{matchLabels: {{site: yard}}}}
     source: {{http: {{}}}}
     runtime: {{threads: {threads}}}
@@ -24,8 +24,8 @@ spec:
 """
 
 
-def resource(name: str = "gate", digest: str = "0" * 64, threads: int = 1) -> str:
-    return RESOURCE.format(name=name, digest=digest, threads=threads)
+def resource(name: str = "gate", digest: str = "0" * 64, threads: int = 1, line: str = "yard") -> str:
+    return RESOURCE.format(name=name, digest=digest, threads=threads, line=line)
 
 
 @contextmanager

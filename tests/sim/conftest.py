@@ -44,7 +44,8 @@ class Fleet:
     def restart(self) -> None:
         """A new operator process: nothing remembered, everything listed again."""
         index = Index()
-        self.cluster = Cluster(World(self.server, index, PLATFORM, self.hub, self.clock), refresh_seconds=600)
+        world = World(self.server, index, PLATFORM, self.hub, self.clock, lambda key: self.reconciler.ring(key))
+        self.cluster = Cluster(world, refresh_seconds=600)
         self.reconciler = Reconciler(self.cluster, desired, self.clock, random.Random(self.seed), Pace(workers=1))
         self._bell = handlers.Bell(index, self.reconciler.ring, self.clock, None)  # type: ignore[arg-type]
         for kind in ("Namespace", "Node", *PLURALS, "Deployment", "Job", "Secret", "Service", "PersistentVolumeClaim"):

@@ -87,7 +87,49 @@ async def test_an_edge_whose_node_went_is_pruned_and_nothing_else(fleet: Any) ->
     await fleet.settle()
     assert names(fleet, "Deployment") == ["yard-cloud", "yard-edge-e1"]
     assert [name for name in before if name not in names(fleet, "Secret")] == ["yard-edge-e2"]
-    assert names(fleet, "PersistentVolumeClaim") == ["yard-edge-e1"]
+    claims = names(fleet, "PersistentVolumeClaim")
+    assert claims == ["yard-edge-e1", "yard-edge-e2"], "undelivered examples outlive a node that registers anew"
+
+
+async def test_a_node_and_children_that_went_unseen_are_noticed(fleet: Any) -> None:
+    fleet.joint()
+    await fleet.settle()
+    fleet.server.remove("Node", "", "e2", unseen=True)
+    fleet.server.remove("Secret", "site", "yard-cloud", unseen=True)
+    await fleet.settle()
+    assert "yard-edge-e2" in names(fleet, "Deployment"), "nobody told"
+    await fleet.cluster.relist()
+    await fleet.settle()
+    assert names(fleet, "Deployment") == ["yard-cloud", "yard-edge-e1"]
+    assert "yard-cloud" in names(fleet, "Secret")
+
+
+async def test_a_refused_child_keeps_nothing_from_the_hub(fleet: Any) -> None:
+    fleet.joint()
+    await fleet.settle()
+    fleet.server.refused = "Deployment"
+    fleet.node("e3", site="yard")
+    await fleet.reconciler.drain()
+    assert fleet.condition("JointInference", "yard") == ("False", "ChildRefused")
+    (spec,) = fleet.hub.specs.values()
+    assert spec.edges == ("e1", "e2", "e3")
+    fleet.server.refused = ""
+    await fleet.settle()
+    assert fleet.condition("JointInference", "yard") == ("True", "Available")
+
+
+async def test_a_hub_that_refuses_is_named_and_keeps_no_child_waiting(fleet: Any) -> None:
+    fleet.hub.refusal = "PUT: HTTP 507 no room"
+    fleet.joint()
+    for _ in range(20):
+        await fleet.reconciler.drain()
+        fleet.server.run_pods()
+        fleet.clock.advance(60)
+    assert fleet.condition("JointInference", "yard") == ("True", "Available")
+    assert fleet.condition("JointInference", "yard", "FleetObserved") == ("False", "HubRefused")
+    fleet.hub.refusal = ""
+    await fleet.settle()
+    assert fleet.condition("JointInference", "yard", "FleetObserved") == ("True", "HubAnswered")
 
 
 async def test_an_owner_that_went_leaves_nothing_behind(fleet: Any) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.config import CloudConfig, ModelSource
 from umiak_workers.contract.endpoints import HUB, listen
+from umiak_workers.contract.identity import resource_key
 from umiak_workers.contract.messages import Box, CloudAnswerHeader, ExampleHeader, ModelRef
 
 NAMESPACE, RESOURCE, LINE = "plant", "watch", "plant/yard"
@@ -118,7 +119,7 @@ def start_worker(role: Any, free_port: Callable[[], int], tiny: Tiny, hub_url: s
     port = free_port()
     endpoints = {listen("cloud"): f"http://127.0.0.1:{port}", HUB: hub_url}
     made = role("cloud", config, endpoints, token_of("cloud", NAMESPACE))
-    (made.folder / "operator.key").write_text(OPERATOR_KEY.hex())
+    (made.folder / "resource.key").write_text(resource_key(OPERATOR_KEY, NAMESPACE, RESOURCE).hex())
     return Worker(made.start(), port, config, tiny.edge_digest)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from umiak_operators.api.resource import Resource
 from umiak_workers.contract.errors import UmiakError
@@ -50,11 +51,21 @@ def parse_spec(kind: type[S], resource: Resource) -> S:
         raise _first(kind, error) from error
 
 
+def error_below(fields: tuple[str, ...], message: str) -> PydanticCustomError:
+    """For a validator of several fields to raise: blames one of them, where pydantic names what holds them all."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "below": fields})
+
+
 def _first(kind: type[Spec], error: ValidationError) -> InvalidSpec:
     found = error.errors()
     item = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a typo is also a missing field
-    path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+    path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _place(item))
     return InvalidSpec(path, _advice(kind, item["type"], item["msg"], item["loc"], item.get("input")))
+
+
+def _place(item: ErrorDetails) -> tuple[int | str, ...]:
+    """Where an error is; see error_below."""
+    return (*item["loc"], *item.get("ctx", {}).get("below", ()))
 
 
 def _advice(kind: type[Spec], error: str, message: str, loc: tuple[int | str, ...], given: Any) -> str:

@@ -32,6 +32,7 @@ from umiak_operators.runtime.fleet import Doorbells, Fleet, FleetTimes
 from umiak_workers.contract import identity
 from umiak_workers.contract.errors import ConfigError
 
+REFRESH_SECONDS = 600
 log = structlog.get_logger()
 _HELP = """Run the operator: keep every JointInference, LifelongLearning and ModelPatch of a cluster as it says.
 
@@ -107,13 +108,15 @@ async def run(wiring: Wiring) -> None:
         token = identity.token(wiring.platform.operator_key, principal)
         fleet = await stack.enter_async_context(Fleet(wiring.hub, token, FleetTimes(request=5), clock, rng))
         index, listed = Index(), asyncio.Event()
-        cluster = Cluster(World(api, index, wiring.platform, fleet, clock), refresh_seconds=600)
+        world = World(api, index, wiring.platform, fleet, clock, ring=lambda key: reconciler.ring(key))
+        cluster = Cluster(world, refresh_seconds=REFRESH_SECONDS)
         reconciler = Reconciler(cluster, desired, clock, rng, wiring.pace)
         registry = kopf.OperatorRegistry()
         handlers.register(registry, handlers.Bell(index, reconciler.ring, clock, listed))
         background = [
             asyncio.create_task(reconciler.run()),
             asyncio.create_task(follow_hub(fleet, cluster, reconciler, index, listed)),
+            asyncio.create_task(relisting(cluster, listed, rng)),
         ]
         _connect(registry, wiring.client.configuration, background)
         watches = asyncio.create_task(kopf.operator(registry=registry, settings=handlers.settings(), clusterwide=True))
@@ -174,6 +177,17 @@ async def follow_hub(
     async with asyncio.TaskGroup() as group:
         group.create_task(fleet.follow(Doorbells(changed, everyone)))
         group.create_task(sweeping())
+
+
+async def relisting(cluster: Cluster, listed: asyncio.Event, rng: random.Random) -> None:
+    """Now and then forget what went while no watch was looking."""
+    await listed.wait()
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS * rng.uniform(0.8, 1.2))
+        try:
+            await cluster.relist()
+        except ApiError as error:
+            log.warning("listing failed and will be tried again", error=str(error))
 
 
 def _connect(registry: kopf.OperatorRegistry, chosen: Configuration, background: list[asyncio.Task[None]]) -> None:

@@ -7,8 +7,8 @@ from umiak_operators.plan import addresses, names, objects
 from umiak_operators.plan.edges import Site
 from umiak_operators.plan.objects import Obj
 from umiak_operators.plan.pods import Part, Pod, needs, sized
-from umiak_workers.contract.config import OPERATOR_KEY_FILE, CloudConfig, Fusion, ModelSource
-from umiak_workers.contract.identity import Principal
+from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, Fusion, ModelSource
+from umiak_workers.contract.identity import Principal, resource_key
 
 _NEEDS: Final = needs("500m", "1Gi", "4Gi")
 _GRACE: Final = 15
@@ -52,7 +52,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         principal=Principal(site.namespace, site.name, "-", "cloud"),
         resources=sized(_NEEDS, cloud.resources),
         port=names.PORTS["cloud"],
-        keys={OPERATOR_KEY_FILE: site.platform.operator_key.hex().encode()},
+        keys={RESOURCE_KEY_FILE: resource_key(site.platform.operator_key, site.namespace, site.name).hex().encode()},
     )
 
 

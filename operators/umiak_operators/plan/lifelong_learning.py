@@ -128,11 +128,15 @@ def _round_succeeded(course: Course) -> Condition:
     if job is not None and (report is None or report.round != job[0].name) and _newer(job[1], report):
         return _without_report(job[0])
     if report is None:
-        before = course.resource.status.get("lastRound")
-        if before:
-            return _verdict(before["outcome"], before["reason"], before["message"])
-        return Condition("RoundSucceeded", "Unknown", "NoRoundYet", "")
+        return _verdict_of_before(course.resource.status.get("lastRound") or {})
     return _verdict(report.outcome, report.reason, report.message)
+
+
+def _verdict_of_before(figures: Mapping[str, Any]) -> Condition:
+    """What the status remembers of the last round; an incomplete record tells nothing."""
+    if not {"outcome", "reason", "message"} <= figures.keys():
+        return Condition("RoundSucceeded", "Unknown", "NoRoundYet", "")
+    return _verdict(figures["outcome"], figures["reason"], figures["message"])
 
 
 def _without_report(job: Child) -> Condition:

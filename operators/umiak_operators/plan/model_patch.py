@@ -59,7 +59,7 @@ def desired(resource: Resource, seen: Observed, now: float) -> Plan:
 
 def _status(resource: Resource, spec: ModelPatch, fleet: FleetView | None, now: float) -> Mapping[str, Any]:
     known = resource.status.get("conditions") or ()
-    ended = _ended(known)
+    ended = _ended(known, resource.generation)
     rollout = Rollout(fleet.edges if fleet else (), spec.model.to_digest)
     succeeded = ended or _succeeded(fleet, rollout)
     conditions = set_conditions(known, (succeeded, fleet_observed(fleet)), resource.generation, now)
@@ -72,10 +72,12 @@ def _status(resource: Resource, spec: ModelPatch, fleet: FleetView | None, now: 
     return status
 
 
-def _ended(known: Any) -> Condition | None:
-    """The verdict of earlier, if there was one."""
+def _ended(known: Any, generation: int) -> Condition | None:
+    """The verdict of earlier on this generation, if there was one."""
     found = find(known, "Succeeded")
-    if found is None or found.get("status") not in ("True", "False") or found.get("reason") == "InvalidSpec":
+    if found is None or found.get("observedGeneration") != generation:
+        return None
+    if found.get("status") not in ("True", "False") or found.get("reason") == "InvalidSpec":
         return None
     return Condition("Succeeded", found["status"], found["reason"], found.get("message", ""))
 

@@ -5,11 +5,11 @@ and what changes live are not.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from umiak_operators.api.quantity import Amounts, Resources
+from umiak_operators.api.quantity import Amounts, Resources, amount
 from umiak_operators.plan import names
 from umiak_operators.plan.objects import (
     Obj,
@@ -83,9 +83,10 @@ class Pod:
 
 
 def sized(default: Resources, wanted: Resources) -> Resources:
-    """`wanted` where it says something, else `default`."""
+    """`wanted` where it says something, else `default`, which gives way: a request above its limit is no pod."""
     return Resources(
-        requests=_amounts(default.requests, wanted.requests), limits=_amounts(default.limits, wanted.limits)
+        requests=_amounts(wanted.requests, default.requests, min, wanted.limits),
+        limits=_amounts(wanted.limits, default.limits, max, wanted.requests),
     )
 
 
@@ -94,8 +95,15 @@ def needs(cpu: str, memory: str, most_memory: str) -> Resources:
     return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(memory=most_memory))
 
 
-def _amounts(default: Amounts, wanted: Amounts) -> Amounts:
-    return Amounts(cpu=wanted.cpu or default.cpu, memory=wanted.memory or default.memory)
+def _amounts(wanted: Amounts, default: Amounts, pick: Callable[..., str], bound: Amounts) -> Amounts:
+    return Amounts(
+        cpu=wanted.cpu or _within(default.cpu, pick, bound.cpu),
+        memory=wanted.memory or _within(default.memory, pick, bound.memory),
+    )
+
+
+def _within(default: str | None, pick: Callable[..., str], bound: str | None) -> str | None:
+    return default if default is None or bound is None else pick(default, bound, key=amount)
 
 
 def _settled(part: Part) -> Mapping[str, Any]:

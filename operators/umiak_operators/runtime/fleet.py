@@ -16,17 +16,16 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from umiak_operators.runtime.clock import Clock
+from umiak_operators.runtime.seam import FleetRefused
 from umiak_workers.contract import routes
-from umiak_workers.contract.errors import MessageError, UmiakError
+from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.fleet import Changes, FleetSpec, FleetView, Owner
 from umiak_workers.contract.wire import parse
 
 log = structlog.get_logger()
+_NOBODY_THERE = (401, 403, 429, 502, 504)
+"""Statuses that say nothing of one owner: a wrong token, too many calls, a gateway without a hub."""
 _UIDS = TypeAdapter(tuple[str, ...])
-
-
-class FleetRefused(UmiakError):
-    """The hub is there but will not take this spec; the text is its own."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,11 @@ class Fleet:
         try:
             answer = await self._ask("GET", routes.OWNER.format(uid=owner.uid))
             return FleetView(owner=owner) if answer is None else parse(FleetView, answer.content)
-        except (_Away, MessageError) as error:
+        except _Away as error:
             self._gone(error)
-            return None
+        except (FleetRefused, MessageError) as error:  # of this owner alone
+            log.warning("the hub has no usable view", owner=f"{owner.kind} {owner.namespace}/{owner.name}", error=error)
+        return None
 
     async def tell(self, uid: str, spec: FleetSpec | None) -> None:
         """See Hub.tell."""
@@ -131,7 +132,7 @@ class Fleet:
         try:
             answer = await self._ask("GET", routes.OWNERS)
             return _UIDS.validate_json(answer.content) if answer else ()
-        except (_Away, ValidationError) as error:
+        except (_Away, FleetRefused, ValidationError) as error:
             self._gone(error)
             return ()
 
@@ -141,7 +142,7 @@ class Fleet:
         while True:
             try:
                 page = await self._changes(cursor, self._times.long_poll) if connected else await self._changes(0, 0)
-            except (_Away, MessageError) as error:
+            except (_Away, FleetRefused, MessageError) as error:
                 connected = False
                 await self._wait_for_it(error, bells)
                 continue
@@ -180,7 +181,7 @@ class Fleet:
         params: dict[str, Any] | None = None,
         timeout: float | None = None,
     ) -> httpx.Response | None:
-        """The answer; None for 404. Raises _Away, or FleetRefused for any other 4xx of a request with a body."""
+        """The answer; None for 404. Raises _Away for a hub that cannot be spoken to, FleetRefused for any other no."""
         if self._http is None:
             raise RuntimeError("enter the Fleet before use")
         headers = {"Content-Type": "application/json"} if content else {}
@@ -195,9 +196,9 @@ class Fleet:
         if answer.status_code == 404 and method != "PUT":
             return None
         text = f"{method} {path}: HTTP {answer.status_code} {' '.join(answer.text.split())[:300]}"
-        if method == "PUT" and answer.status_code in (400, 404, 409, 413, 422):
-            raise FleetRefused(text)
-        raise _Away(text)
+        if answer.status_code in _NOBODY_THERE:
+            raise _Away(text)
+        raise FleetRefused(text)
 
     def _gone(self, error: Exception) -> None:
         if not self._away:

@@ -58,6 +58,8 @@ class MemoryServer:
         """Every write of the operator, as `verb kind/namespace/name`."""
         self.broken: ApiError | None = None
         """Raised by every request of the operator while it is set."""
+        self.refused: str = ""
+        """Kind that quota or admission refuses."""
 
     # the operator's side (cluster.api.Server)
 
@@ -66,10 +68,17 @@ class MemoryServer:
         self._answer()
         return copy.deepcopy(self._objects.get((kind, namespace or "", name)))
 
+    async def living(self, kind: str) -> set[tuple[str, str]]:
+        """See Server.living."""
+        self._answer()
+        return {(place[1], place[2]) for place in self._objects if place[0] == kind}
+
     async def apply(self, body: Mapping[str, Any]) -> Body:
         """See Server.apply."""
         self._answer()
         place, wanted = _place(body), as_stored(copy.deepcopy(dict(body)))
+        if place[0] == self.refused:
+            raise ApiError(403, f"{place[0]} {place[2]} is forbidden: exceeded quota")
         self.writes.append(f"apply {'/'.join(place)}")
         old = self._objects.get(place, {})
         rest = _without(old, self._applied.get(place, {}))
@@ -109,16 +118,17 @@ class MemoryServer:
         place = kind, namespace, name
         return self._store(place, _merged(self._objects[place], changes))
 
-    def remove(self, kind: str, namespace: str, name: str) -> None:
-        """The object goes, and then what belonged to it alone."""
+    def remove(self, kind: str, namespace: str, name: str, unseen: bool = False) -> None:
+        """The object goes, and then what belonged to it alone; `unseen`: no watch was there to tell of it."""
         body = self._objects.pop((kind, namespace, name), None)
         self._applied.pop((kind, namespace, name), None)
         if body is None:
             return
-        self._watcher(kind, copy.deepcopy(body), True)
+        if not unseen:
+            self._watcher(kind, copy.deepcopy(body), True)
         uid = body["metadata"]["uid"]
         for other in [item for item in self._objects.values() if uid in _owner_uids(item)]:
-            self.remove(*_place(other))
+            self.remove(*_place(other), unseen)
 
     def objects(self, kind: str) -> Iterator[Body]:
         """Copies of every object of a kind, by namespace and name."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from umiak_operators.runtime.seam import FleetRefused
 from umiak_workers.contract.fleet import (
     EdgeView,
     FleetSpec,
@@ -31,6 +32,8 @@ class MemoryHub:
     def __init__(self, ring: Callable[[str], None]) -> None:
         self._ring = ring
         self.away = False
+        self.refusal = ""
+        """What it says to whoever tells it something new, if anything."""
         self.specs: dict[str, FleetSpec] = {}
         self.lines: dict[str, Line] = {}
         self.samples: dict[str, int] = {}
@@ -63,6 +66,8 @@ class MemoryHub:
         """See Hub.tell."""
         if self.away or self.specs.get(uid) == spec:
             return
+        if self.refusal and spec is not None:
+            raise FleetRefused(self.refusal)
         if spec is None:
             self.specs.pop(uid, None)
         else:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Observed, Plan
+from umiak_workers.contract.errors import UmiakError
 
 
 class ChildRefused(Exception):
@@ -12,6 +13,10 @@ class ChildRefused(Exception):
 
     The text is one line for a person; it is tried again, but somebody has to do something first.
     """
+
+
+class FleetRefused(UmiakError):
+    """The hub is there but will not take what an owner asks for (or has no room for it); the text is its own."""
 
 
 class Runtime(Protocol):

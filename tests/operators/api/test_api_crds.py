@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from umiak_operators.api.immutable import IMMUTABLE
 from umiak_operators.api.joint_inference import JointInference
 from umiak_operators.api.lifelong_learning import LifelongLearning
 from umiak_operators.api.model_patch import ModelPatch
@@ -100,6 +101,13 @@ def test_every_field_is_explained_and_the_schema_is_closed(kind: str) -> None:
         assert "x-kubernetes-preserve-unknown-fields" not in node, path
         if not path.endswith(".conditions.items"):
             assert str(node.get("description", "")).strip().endswith((".", ")")) or ":" in node["description"], path
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_crd_and_api_refuse_the_same_changes(kind: Kind) -> None:
+    rules = [(path, rule) for path, node in nodes("", schema(kind)) for rule in node.get("x-kubernetes-validations", ())]
+    written = {path[1:]: rule["message"] for path, rule in rules if "oldSelf" in rule["rule"]}
+    assert written == IMMUTABLE[kind]
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -1,6 +1,7 @@
 """A bad spec is refused with the field's name and a fix; a good one gets its defaults."""
 
 import copy
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 
 from umiak_operators.api import joint_inference, lifelong_learning, model_patch
+from umiak_operators.api.immutable import check_change
+from umiak_operators.api.quantity import amount
 from umiak_operators.api.resource import Key, Resource
 from umiak_operators.api.spec import InvalidSpec
 
@@ -53,6 +56,23 @@ def test_a_good_spec_is_taken(kind: str) -> None:
     PARSERS[kind](resource(kind, TABLE["good"][kind]))
 
 
+@pytest.mark.parametrize("row", TABLE["frozen"], ids=lambda row: f"{row['kind']}-{row['set']}")
+def test_what_may_not_change_does_not(row: dict[str, Any]) -> None:
+    good = TABLE["good"][row["kind"]]
+    old, new = resource(row["kind"], good), resource(row["kind"], changed(good, row["set"], row["to"]))
+    check_change(old, old)
+    with pytest.raises(InvalidSpec, match="is immutable: make a") as caught:
+        check_change(old, new)
+    assert caught.value.field == row["field"]
+
+
+def test_other_fields_may_change() -> None:
+    good = TABLE["good"]["JointInference"]
+    check_change(
+        resource("JointInference", good), resource("JointInference", changed(good, "edge.model.uri", "builtin:b"))
+    )
+
+
 @pytest.mark.parametrize("name", ["Yard", "a.b", "x" * 64, "-a", "a-", ""])
 def test_a_name_must_fit_a_label(name: str) -> None:
     with pytest.raises(InvalidSpec, match=r"metadata\.name"):
@@ -72,6 +92,21 @@ def test_a_number_is_a_quantity_too() -> None:
     spec = changed(good, "edge.runtime", {"resources": {"limits": {"cpu": 2, "memory": "1Gi"}}})
     parsed = joint_inference.parse(resource("JointInference", spec))
     assert parsed.edge.runtime.resources.limits.cpu == "2"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2", 2), ("1500m", "1.5"), ("0.5", "0.5"), ("1k", 1000), ("1Ki", 1024), ("2M", 2_000_000), ("1.5Mi", 1_572_864)]
+    + [("1G", 10**9), ("1Gi", 2**30)],
+)
+def test_a_quantity_is_a_number(text: str, number: int | str) -> None:
+    assert amount(text) == Decimal(number)
+
+
+def test_a_request_may_equal_its_limit_in_another_unit() -> None:
+    resources = {"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": 1, "memory": "1Gi"}}
+    spec = changed(TABLE["good"]["JointInference"], "edge.runtime", {"resources": resources})
+    joint_inference.parse(resource("JointInference", spec))
 
 
 def test_edge_only_needs_no_cloud() -> None:

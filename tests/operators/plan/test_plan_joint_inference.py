@@ -13,7 +13,8 @@ from umiak_operators.plan.desired import desired
 from umiak_operators.plan.model import Node, Platform
 from umiak_workers.contract.config import AgentConfig, CloudConfig, EdgeConfig, RouterConfig, parse_config
 from umiak_workers.contract.endpoints import Endpoints
-from umiak_workers.contract.identity import verify
+from umiak_workers.contract.errors import IdentityError
+from umiak_workers.contract.identity import Principal, token, verify, verify_within
 
 NOW = 1e9
 
@@ -68,7 +69,11 @@ def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, file
     assert (agent.initial.digest, agent.trusted_keys) == (world.digest(1), ("a2V5",))
     cloud = files(pick(plan, "Secret", "yard-cloud"))
     assert parse_config(CloudConfig, cloud["cloud.json"], "cloud").sam is not None
-    assert bytes.fromhex(cloud["operator.key"].decode()) == world.platform.operator_key
+    assert "operator.key" not in cloud
+    key = bytes.fromhex(cloud["resource.key"].decode())
+    assert str(verify_within(key, content["router.token"].decode())) == "site/yard/n1/router"
+    with pytest.raises(IdentityError, match="does not verify"):
+        verify_within(key, token(world.platform.operator_key, Principal("site", "other", "n1", "router")))
 
 
 def test_each_container_has_its_own_token_and_no_other(world: Any, pick: Any, files: Any) -> None:
@@ -130,6 +135,23 @@ def test_resources_of_the_spec_win_where_they_speak(world: Any, pick: Any) -> No
         "requests": {"cpu": "250m", "memory": "256Mi"},
         "limits": {"cpu": "2", "memory": "2Gi"},
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "requests", "limits"),
+    [
+        ({"limits": {"cpu": "100m"}}, {"cpu": "100m", "memory": "256Mi"}, {"cpu": "100m", "memory": "1Gi"}),
+        ({"limits": {"memory": "200Mi"}}, {"cpu": "250m", "memory": "200Mi"}, {"memory": "200Mi"}),
+        ({"requests": {"cpu": 2, "memory": "2G"}}, {"cpu": "2", "memory": "2G"}, {"memory": "2G"}),
+        ({"requests": {"memory": "1M"}}, {"cpu": "250m", "memory": "1M"}, {"memory": "1Gi"}),
+    ],
+)
+def test_a_default_gives_way_so_that_no_request_is_above_its_limit(
+    world: Any, pick: Any, wanted: dict[str, Any], requests: dict[str, str], limits: dict[str, str]
+) -> None:
+    plan = desired(world.joint(edge=world.edge(runtime={"resources": wanted})), world.seen(), NOW)
+    containers = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]["containers"]
+    assert containers[0]["resources"] == {"requests": requests, "limits": limits}
 
 
 def test_host_path_needs_a_label_and_one_narrow_init_container(world: Any, pick: Any, condition: Any) -> None:

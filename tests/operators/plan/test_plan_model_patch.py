@@ -107,6 +107,14 @@ def test_an_invalid_spec_of_earlier_is_no_verdict(world: Any, condition: Any) ->
     assert condition(found, "Succeeded") == ("True", "EdgesUpdated")
 
 
+def test_a_verdict_on_another_generation_is_none(world: Any, condition: Any) -> None:
+    refused = plan(world, view(world, "Conflict", head=3))
+    fleet = view(world, "Published", edge(world, "a", 2))
+    later = desired(replace(world.patch(refused.status), generation=2), world.seen(fleet=fleet), NOW)
+    assert condition(later, "Succeeded") == ("True", "EdgesUpdated")
+    assert later.status["edges"]["summary"] == "1/1"
+
+
 def test_figures_outlive_the_hub(world: Any, condition: Any) -> None:
     fleet = view(world, "Published", edge(world, "a", 2), edge(world, "b", 1))
     before = plan(world, fleet)

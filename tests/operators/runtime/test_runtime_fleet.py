@@ -134,18 +134,20 @@ async def test_a_hub_that_is_not_there_is_a_missing_view_and_no_error() -> None:
         assert await nobody.owners() == ()
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 429, 502, 504])
 async def test_a_hub_that_cannot_answer_is_away(fleet: Fleet, hub: RudeHub, status: int) -> None:
     hub.status = status
     assert await fleet.view(OWNER) is None
     await fleet.tell("u1", SPEC)
+    assert fleet.away
     assert hub.specs == {}
 
 
-async def test_garbage_is_no_view(fleet: Fleet, hub: RudeHub) -> None:
+async def test_garbage_is_no_view_of_that_owner_alone(fleet: Fleet, hub: RudeHub) -> None:
     await fleet.tell("u1", SPEC)
     hub.garbled = {"owner": 7}
     assert await fleet.view(OWNER) is None
+    assert not fleet.away
 
 
 async def test_a_wrong_token_is_a_missing_view(hub: RudeHub) -> None:
@@ -153,7 +155,7 @@ async def test_a_wrong_token_is_a_missing_view(hub: RudeHub) -> None:
         assert await stranger.view(OWNER) is None
 
 
-@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize("status", [400, 409, 422, 500, 503, 507])
 async def test_a_spec_that_is_refused_is_an_error_with_the_hubs_words(fleet: Fleet, hub: RudeHub, status: int) -> None:
     hub.status = status
     with pytest.raises(FleetRefused, match="as told"):

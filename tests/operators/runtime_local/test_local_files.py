@@ -153,6 +153,23 @@ def test_a_changed_spec_is_a_new_generation_and_an_absent_file_a_deletion(tmp_pa
     assert list(tmp_path.rglob("other.json")) == []
 
 
+def of_line(name: str, line: str) -> dict[str, object]:
+    return {**joint(name, 0), "spec": {"edge": {"model": {"line": line}}}}
+
+
+def test_a_change_of_what_is_immutable_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.set_files([of_line("gate", "yard"), joint("other", 0.1), joint("third", 0.1)])
+    before = store.all()
+    with pytest.raises(ConfigError) as caught:
+        store.set_files([joint("other", 0.2), of_line("gate", "quay")])
+    assert str(caught.value) == (
+        "JointInference/default/gate: spec.edge.model.line: is immutable: make a new JointInference for another line"
+    )
+    assert store.all() == before
+    assert store.set_files([of_line("new", "quay")])
+
+
 def test_owned_resources_survive_file_changes_and_go_with_their_owner(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.set_files([joint("gate", 0.1)])

@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[..., st
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A web server of files; `/busy/` answers 503, `/moved/` redirects."""
+    """A web server of files; `/busy/` answers 503, `/moved/` redirects, `/away/` to plain http elsewhere."""
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -32,6 +32,10 @@ class Quiet(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/busy/"):
             self.send_error(503)
+        elif self.path.startswith("/away/"):
+            self.send_response(302)
+            self.send_header("Location", "http://models.invalid/m")
+            self.end_headers()
         elif self.path.startswith("/moved/"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/moved"))
@@ -94,12 +98,18 @@ def test_object_stores_come_through_fsspec(model: tuple[Path, str], tmp_path: Pa
         ("http://example.org/m", "https:"),
         ("ftp://example.org/m", "https:"),
         ("nonsense", "https:"),
+        ("https://[oops/m", "not a URI"),
         ("", "https:"),
     ],
 )
 def test_a_uri_that_cannot_be_used_is_named(uri: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=says):
         fetch(uri, NOBODY, tmp_path / "into", MOST, 5)
+
+
+def test_a_redirect_does_not_lead_to_plain_http_elsewhere(web: tuple[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"models\.invalid.*plain http"):
+        fetch(f"{web[0]}/away/tiny", NOBODY, tmp_path / "into", MOST, 5)
 
 
 def test_what_is_not_the_model_that_was_named_is_refused(

@@ -45,7 +45,7 @@ def answer(bytes_up: int = 0) -> Answer:
 def board(frames: int) -> Scoreboard:
     found = Scoreboard(2)
     for index in range(frames):
-        found.add("dusk", "edge-1", answer(100 if index % 2 else 0), TRUTH, {"edge": WRONG, "final": RIGHT})
+        found.add("dusk", "edge-1", answer(100 if index % 2 else 0), TRUTH, {"edge": WRONG, "final": RIGHT}, 80)
     return found
 
 
@@ -79,9 +79,17 @@ def test_figures_of_the_table() -> None:
     assert interval(None) == "–"
 
 
+def test_an_example_that_is_delivered_later_was_uploaded_too() -> None:
+    late = answer().model_copy(update={"rule": "ScoreMargin", "reason": "DeadlineNear"})
+    full = answer().model_copy(update={"rule": "ScoreMargin", "reason": "QueueFull"})
+    frames = [Scored("dusk", "edge-1", found, {}, 80) for found in (late, full, answer(), answer(100))]
+    found = collaborative(frames)
+    assert (found.upload_fraction, found.bytes) == (0.5, 80 + 100)
+
+
 def test_the_page_gets_plain_json_and_coloured_masks() -> None:
     picture = Picture(CARD)
-    scored = Scored("dusk", "edge-1", answer(100), board(1).frames[0].counts)
+    scored = Scored("dusk", "edge-1", answer(100), board(1).frames[0].counts, 4)
     picture.enter("dusk")
     picture.show(scored, b"jpeg", {"edge": WRONG, "final": RIGHT})
     state = json.loads(json.dumps(picture.state()))

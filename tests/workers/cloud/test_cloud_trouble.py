@@ -117,8 +117,8 @@ def test_wrong_files_and_a_taken_port_are_named(new_cloud: Callable[..., Worker]
         taken.listen()
         endpoints.write_text(endpoints.read_text().replace(str(cloud.port), str(taken.getsockname()[1])))
         assert _ended(cloud) == (1, "taken by another process")
-    (cloud.role.folder / "operator.key").write_text("zz")
-    assert _ended(cloud) == (2, "operator.key")
+    (cloud.role.folder / "resource.key").write_text("zz")
+    assert _ended(cloud) == (2, "resource.key")
     (cloud.role.folder / "config.json").write_text('{"role": "cloud", "speed": 9}')
     assert _ended(cloud) == (2, "speed")
 
@@ -127,7 +127,7 @@ def _ended(cloud: Worker) -> tuple[int, str]:
     """(exit code, which of the known words stands in the one line that it said)."""
     code = cloud.role.start().wait_exit(120)
     (line,) = cloud.role.log().strip().splitlines()
-    return code, next(word for word in ("taken by another process", "operator.key", "speed", line) if word in line)
+    return code, next(word for word in ("taken by another process", "resource.key", "speed", line) if word in line)
 
 
 def test_it_stops_when_told_even_while_it_loads(new_cloud: Callable[..., Worker]) -> None:

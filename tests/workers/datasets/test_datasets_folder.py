@@ -34,6 +34,14 @@ def test_photos_come_by_name_with_labels_where_there_are_some(folder: Path) -> N
     assert (second.label == 3).all()
 
 
+def test_photos_stand_upright_as_their_camera_says(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: the photo has to be turned by 90 degrees
+    Image.new("RGB", (8, 6)).save(tmp_path / "images" / "turned.jpg", exif=exif)
+    assert open_folder(tmp_path)[0].image.shape == (8, 6, 3)
+
+
 def test_label_of_another_size_is_refused_with_its_name(folder: Path) -> None:
     Image.new("L", (4, 4)).save(folder / "labels" / "a.png")
     with pytest.raises(InvalidInput, match=r"a\.png"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from umiak_workers.adapters.auth import Gate
 from umiak_workers.contract import routes
 from umiak_workers.contract.errors import IdentityError, Refused
-from umiak_workers.contract.identity import ROLES, Principal, token
+from umiak_workers.contract.identity import ROLES, Principal, token, verify
 from umiak_workers.hub import access
 from umiak_workers.hub.app import build
 from umiak_workers.hub.hub import Hub
@@ -79,7 +80,7 @@ def test_without_or_with_a_forged_token_nothing_is_open(hub: HubKit) -> None:
 
 @pytest.mark.processes
 def test_every_route_of_the_app_is_in_the_table_or_open_on_purpose(hub: HubKit) -> None:
-    app = build(Hub(hub_config(), hub.state, time.time), Gate(OPERATOR_KEY), asyncio.Event())
+    app = build(Hub(hub_config(), hub.state, time.time), Gate(partial(verify, OPERATOR_KEY)), asyncio.Event())
     served = {
         (method, route.path)
         for route in app.routes

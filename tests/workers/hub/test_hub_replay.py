@@ -57,6 +57,7 @@ def test_again_is_the_same_receipt_and_other_bytes_are_rejected_for_good(hub: Hu
     assert put(hub, "edge-1/cam/1", b"two") == other
     router = hub.client("router")
     assert router.receipt(hub.namespace, "watch", "edge-1/cam/1") == first
+    assert router.receipt(hub.namespace, "watch", "edge-1/cam/1", first.digest) == first
     path = routes.RECEIPT.format(namespace=hub.namespace, resource="watch", edge="edge-1", source="cam", sequence=1)
     answer = hub.http("router").get(path, params={"digest": other.digest})
     assert Receipt.model_validate_json(answer.content) == other

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.datasets.sample import Sample
 from umiak_workers.trainer import material
 from umiak_workers.trainer.material import gather
 
@@ -52,6 +53,18 @@ def test_a_large_store_is_cut_down_evenly_and_repeatably(
     assert sum(sample.name.startswith("edge-0/") for sample in first.replay) == 4
     assert [sample.name for sample in first.replay] == [sample.name for sample in second.replay]
     assert [sample.name for sample in first.base] == [sample.name for sample in second.base]
+
+
+def test_large_photos_are_shrunk_with_their_labels() -> None:
+    label = np.repeat(np.arange(4, dtype=np.uint8), 500)[:, None].repeat(1000, axis=1)
+    found = material.shrunk(Sample(np.zeros((2000, 1000, 3), np.uint8), label, "large"))
+    height, width = found.image.shape[:2]
+    assert found.label is not None
+    assert found.label.shape == (height, width)
+    assert 0.98 * material.MOST_PIXELS <= height * width <= material.MOST_PIXELS
+    assert set(np.unique(found.label)) == {0, 1, 2, 3}
+    small = Sample(np.zeros((8, 8, 3), np.uint8), None, "small")
+    assert material.shrunk(small) is small
 
 
 def test_base_data_without_labels_is_a_clear_error(hub: Any, config: Any, tmp_path: Any) -> None:

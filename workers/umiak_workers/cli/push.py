@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from umiak_workers.adapters.artefacts import read_artefact
-from umiak_workers.adapters.auth import read_operator_key
+from umiak_workers.adapters.auth import read_key
 from umiak_workers.adapters.configfile import read_bytes
 from umiak_workers.adapters.hub_client import HubClient
 from umiak_workers.cli import worlds
@@ -54,5 +54,5 @@ def _local(state: Path | None) -> tuple[str, str]:
     world = worlds.find(state)
     if HUB not in world.endpoints or not world.operator_key_file:
         raise ConfigError("this world has no hub yet; try again in a moment")
-    key = read_operator_key(Path(world.operator_key_file).parent)
+    key = read_key(Path(world.operator_key_file))
     return world.endpoints[HUB], identity.token(key, _OPERATOR)

@@ -9,7 +9,7 @@ import structlog
 
 from umiak_workers.adapters import modelstore, process, serving
 from umiak_workers.adapters.artefacts import load_model
-from umiak_workers.adapters.auth import read_operator_key
+from umiak_workers.adapters.auth import read_key
 from umiak_workers.adapters.configfile import Loaded, load
 from umiak_workers.adapters.hub_client import HubClient
 from umiak_workers.cloud.app import Cloud, build
@@ -18,7 +18,7 @@ from umiak_workers.cloud.metrics import CloudMetrics
 from umiak_workers.cloud.store import Store
 from umiak_workers.cloud.think import Thinker
 from umiak_workers.cloud.waiting import WaitingRoom
-from umiak_workers.contract.config import CloudConfig, ModelSource
+from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, ModelSource
 from umiak_workers.contract.endpoints import HUB
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.core.model import Model
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     """Listen first, then load: live at once, ready when every model has answered its golden input."""
     loaded = load(CloudConfig, given.config, given.state, "cloud")
-    key = read_operator_key(loaded.folder)
+    key = read_key(loaded.folder / RESOURCE_KEY_FILE)
     listener = serving.bind(loaded.endpoints, "cloud")
     with tempfile.TemporaryDirectory(prefix="umiak-cloud-") as temporary:
         state = given.state_folder() if given.state else Path(temporary)

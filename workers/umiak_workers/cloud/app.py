@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -23,7 +24,7 @@ from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.config import CloudConfig
 from umiak_workers.contract.errors import InvalidInput, Refused, UmiakError, Unavailable
-from umiak_workers.contract.identity import Principal
+from umiak_workers.contract.identity import Principal, verify_within
 from umiak_workers.contract.messages import CloudAnswerHeader, ExampleHeader, Receipt, Region, SampleHeader
 from umiak_workers.predictors.segmentation import Segmenter
 
@@ -72,7 +73,7 @@ class Thought:
 def build(cloud: Cloud) -> FastAPI:
     """The app; it does not listen."""
     app = serving.new_app("cloud", cloud.readiness, cloud.metrics.registry)
-    gate = Gate(cloud.key)
+    gate = Gate(partial(verify_within, cloud.key))
     cloud.metrics.watch("umiak_cloud_waiting", "Examples that run or wait", lambda: cloud.room.waiting)
     cloud.metrics.watch("umiak_cloud_edge_models", "Edge models kept ready", lambda: len(cloud.models))
     cloud.metrics.watch("umiak_cloud_cache_bytes", "Answers remembered", lambda: cloud.opinions.bytes)

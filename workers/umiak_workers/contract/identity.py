@@ -1,8 +1,9 @@
 """Who is speaking: principals and the tokens that prove them.
 
 A principal is `<namespace>/<resource>/<edge>/<role>`; parts that do not apply are `-`. Until devices enrol with keys
-of their own, a token is the principal with its HMAC-SHA256 under the operator's key. Every listener checks it; no
-listener believes a name that stands in a body, a topic or a path.
+of their own, a token is the principal with its HMAC-SHA256 under the key of its resource, itself an HMAC under the
+operator's key: who holds only a resource's key can prove (and forge) that resource's principals and nobody else's.
+Every listener checks tokens; no listener believes a name that stands in a body, a topic or a path.
 """
 
 import base64
@@ -46,9 +47,14 @@ class Principal:
         return cls(*parts)
 
 
+def resource_key(key: bytes, namespace: str, resource: str) -> bytes:
+    """The 32 byte key of one resource under the operator's key: for listeners that serve that resource alone."""
+    return hmac.digest(key, f"{namespace}/{resource}".encode(), "sha256")
+
+
 def password(key: bytes, principal: Principal) -> str:
-    """The secret of `principal`: hex HMAC-SHA256 under the operator's key (MQTT password, second half of a token)."""
-    return hmac.new(key, str(principal).encode(), hashlib.sha256).hexdigest()
+    """The secret of `principal` under the operator's key, hex (MQTT password, second half of a token)."""
+    return _secret(resource_key(key, principal.namespace, principal.resource), principal)
 
 
 def token(key: bytes, principal: Principal) -> str:
@@ -66,8 +72,20 @@ def claimed(text: str) -> Principal:
 
 
 def verify(key: bytes, text: str) -> Principal:
-    """The proven principal of a bearer token; raises IdentityError."""
-    principal = claimed(text)
-    if not hmac.compare_digest(text.partition(".")[2].encode(), password(key, principal).encode()):
-        raise IdentityError(f"the token of {principal} does not verify")
-    return principal
+    """The proven principal of a bearer token, by the operator's key; raises IdentityError."""
+    return _proven(text, password(key, claimed(text)))
+
+
+def verify_within(key: bytes, text: str) -> Principal:
+    """The proven principal of a bearer token, by the key of its resource; raises IdentityError."""
+    return _proven(text, _secret(key, claimed(text)))
+
+
+def _secret(key: bytes, principal: Principal) -> str:
+    return hmac.new(key, str(principal).encode(), hashlib.sha256).hexdigest()
+
+
+def _proven(text: str, secret: str) -> Principal:
+    if not hmac.compare_digest(text.partition(".")[2].encode(), secret.encode()):
+        raise IdentityError(f"the token of {claimed(text)} does not verify")
+    return claimed(text)

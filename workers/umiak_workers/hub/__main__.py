@@ -8,16 +8,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from umiak_workers.adapters import process, serving
-from umiak_workers.adapters.auth import Gate, read_operator_key
+from umiak_workers.adapters.auth import Gate, read_key
 from umiak_workers.adapters.configfile import Loaded, load
 from umiak_workers.adapters.mqtt import MqttLink
 from umiak_workers.contract import identity
-from umiak_workers.contract.config import HubConfig
+from umiak_workers.contract.config import OPERATOR_KEY_FILE, HubConfig
 from umiak_workers.contract.endpoints import BROKER
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.release import key_id
@@ -37,7 +38,7 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     """Wire and run until `stop`."""
     state = given.state_folder()
     loaded = load(HubConfig, given.config, None, "hub")
-    gate = Gate(read_operator_key(loaded.folder))
+    gate = Gate(partial(identity.verify, read_key(loaded.folder / OPERATOR_KEY_FILE)))
     for trusted in loaded.config.trusted_keys:
         key_id(trusted)  # a key that is none is found at start, not with the first signature
     with contextlib.closing(serving.bind(loaded.endpoints, "hub")) as listener, alone(state):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -81,7 +82,8 @@ class Reporter:
     async def _gauges(self) -> None:
         while True:
             await self._clock.sleep(min(LONGEST_GAUGE_AGE, self._seconds))
-            await self.state()
+            with suppress(UmiakError):  # a full disk: the next heartbeat says so
+                await self.state()
 
     def _log(self, state: RouterState) -> None:
         if state.frames == self._told:

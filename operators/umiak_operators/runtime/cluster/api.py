@@ -20,6 +20,8 @@ from umiak_operators.plan import names
 
 T = TypeVar("T")
 _APPLY = "application/apply-patch+yaml"
+_NAMES_ALONE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE = 500
 _JSON_PATCH = "application/json-patch+json"
 
 
@@ -77,6 +79,9 @@ class Server(Protocol):
     async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
         """The live object, or None."""
 
+    async def living(self, kind: str) -> set[tuple[str, str]]:
+        """(namespace, name) of every object of a kind that decisions look at; of child kinds only what is labelled."""
+
     async def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply under our field manager; returns the live object."""
 
@@ -113,6 +118,18 @@ class Api:
             if error.status == 404:
                 return None
             raise
+
+    async def living(self, kind: str) -> set[tuple[str, str]]:
+        """See Server.living. Names alone are sent: thousands of bodies would cost more than they tell."""
+        query = {"limit": str(_PAGE)} | ({"labelSelector": names.OWNER_KIND} if kind in CHILD_KINDS else {})
+        found: set[tuple[str, str]] = set()
+        while True:
+            page = await self._send("GET", KINDS[kind].path(None, None), query, {"Accept": _NAMES_ALONE}, None)
+            found |= {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in page["items"]}
+            following = page["metadata"].get("continue")
+            if not following:
+                return found
+            query["continue"] = following
 
     async def served(self, api_version: str) -> set[str]:
         """Plural names of the kinds that the server serves in a group's version; empty if it does not know it."""

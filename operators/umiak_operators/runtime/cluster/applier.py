@@ -23,6 +23,9 @@ from umiak_operators.runtime.structure import body_hash, missing
 log = structlog.get_logger()
 Place = tuple[str, str, str]
 _FOR_A_PERSON = (400, 403, 413, 422)
+_STATE = ("PersistentVolumeClaim",)
+"""Never pruned: hard examples that were not delivered yet must outlive a node that registers anew. Claims go with
+their owner."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Applier:
     async def _prune(self, resource: Resource, wanted: Sequence[Place]) -> None:
         keep = set(wanted)
         for entry in self._index.children(resource.key):
-            if entry.place in keep or entry.deleting or entry.owner_uid != resource.uid:
+            if entry.place in keep or entry.deleting or entry.owner_uid != resource.uid or entry.kind in _STATE:
                 continue
             log.info("prune", kind=entry.kind, namespace=entry.namespace, name=entry.name)
             await self._api.delete(entry.kind, entry.namespace, entry.name, entry.uid)

@@ -6,9 +6,9 @@ of them bodies alone cost 189 MB. Each `saw_` says which keys to ring; it decide
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
-from umiak_operators.api.resource import Key, Resource
+from umiak_operators.api.resource import Key, Kind, Resource
 from umiak_operators.plan.model import Child, Node
 from umiak_operators.runtime.children import Seen, seen
 
@@ -36,6 +36,8 @@ class Index:
         self._of_owner: dict[Key, set[tuple[str, str, str]]] = {}
         self._nodes: dict[str, Node] = {}
         self._namespaces: dict[str, Namespace] = {}
+        self._uids: dict[tuple[str, str], str] = {}
+        """Of nodes and namespaces, by (kind, name)."""
 
     # owners
 
@@ -133,6 +135,7 @@ class Index:
         old, new = self._nodes.pop(name, None), None if gone else node(body)
         if new is not None:
             self._nodes[name] = new
+            self._uids["Node", name] = body["metadata"].get("uid", "")
         return set() if old == new else {key for key in self._owners if key.kind == "JointInference"}
 
     def nodes(self) -> tuple[Node, ...]:
@@ -146,11 +149,31 @@ class Index:
         new = None if gone else namespace(body)
         if new is not None:
             self._namespaces[name] = new
+            self._uids["Namespace", name] = body["metadata"].get("uid", "")
         return set() if old == new else set(self._by_namespace.get(name, ()))
 
     def namespace(self, name: str) -> Namespace:
         """A namespace as last seen; one that is not known has no labels."""
         return self._namespaces.get(name, Namespace({}, ending=False))
+
+    # all of them
+
+    def known(self, kind: str) -> dict[tuple[str, str], str]:
+        """uid by (namespace, name) of everything that is remembered of a kind."""
+        found = {("", name): uid for (of, name), uid in self._uids.items() if of == kind}
+        found |= {(at[1], at[2]): child.uid for at, child in self._children.items() if at[0] == kind}
+        return found | {(key.namespace, key.name): one.uid for key, one in self._owners.items() if key.kind == kind}
+
+    def gone(self, kind: str, namespace: str, name: str, uid: str) -> Rung:
+        """An object no longer exists, unless another one has its name by now; returns whom to ring."""
+        if kind in ("Node", "Namespace"):
+            if self._uids.get((kind, name), "") not in ("", uid):
+                return set()
+            self._uids.pop((kind, name), None)
+            saw = self.saw_node if kind == "Node" else self.saw_namespace
+            return saw({"metadata": {"name": name}}, gone=True)
+        rung = self.lost_child((kind, namespace, name), uid)
+        return rung | self.lost_owner(Key(cast(Kind, kind), namespace, name), uid) if kind in get_args(Kind) else rung
 
 
 def node(body: Mapping[str, Any]) -> Node:

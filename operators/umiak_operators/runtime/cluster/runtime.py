@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 from umiak_operators.api.resource import Key, Resource
 from umiak_operators.plan.model import Observed, Plan, Platform
 from umiak_operators.runtime.clock import Clock
-from umiak_operators.runtime.cluster.api import Server
+from umiak_operators.runtime.cluster.api import KINDS, Server
 from umiak_operators.runtime.cluster.applier import Applier
 from umiak_operators.runtime.cluster.index import Index
 from umiak_operators.runtime.fleet import Hub
@@ -30,6 +30,8 @@ class World:
     platform: Platform
     fleet: Hub | None
     clock: Clock
+    ring: Callable[[Key], None]
+    """Asks for a look at a resource."""
 
 
 class Cluster:
@@ -62,15 +64,18 @@ class Cluster:
         )
 
     async def apply(self, resource: Resource, plan: Plan) -> None:
-        """Children, then status, then the hub's part: a hub that is away keeps nothing else waiting.
+        """Children, the hub's part, then status; a child that is refused keeps nothing from the hub.
 
         A status that was decided before a child changed would call the new generation Ready on the strength of the
         old child; it is left to the look that the child's watch event rings for.
         """
-        if not await self._applier.apply(resource, plan):
+        try:
+            changed = await self._applier.apply(resource, plan)
+        finally:
+            if self._world.fleet is not None:
+                await self._world.fleet.tell(resource.uid, plan.fleet)
+        if not changed:
             await self.report(resource, plan.status)
-        if self._world.fleet is not None:
-            await self._world.fleet.tell(resource.uid, plan.fleet)
 
     async def report(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Write the status if it differs from the one last seen."""
@@ -84,7 +89,8 @@ class Cluster:
         if body is None:
             world.index.lost_owner(key, resource.uid)
             return
-        world.index.saw_owner(body, world.clock.now())
+        for other in world.index.saw_owner(body, world.clock.now()) - {key}:  # the watch will tell nothing new
+            world.ring(other)
         stored = body.get("status") or {}
         if stored != status:
             log.warning("the server keeps another status than asked for", key=str(key), path=missing(status, stored))
@@ -108,6 +114,15 @@ class Cluster:
             if uid not in living:
                 log.info("the hub holds a resource that is gone, dropping it", uid=uid)
                 await self._world.fleet.drop(uid)
+
+    async def relist(self) -> None:
+        """Forget what is gone without a word: a watch that had to begin afresh tells of no deletions."""
+        for kind in KINDS:
+            known = self._world.index.known(kind)
+            living = await self._world.api.living(kind) if known else set()
+            for place in known.keys() - living:
+                for key in self._world.index.gone(kind, *place, known[place]):
+                    self._world.ring(key)
 
     async def _owner(self, key: Key) -> Resource | None:
         index, now = self._world.index, self._world.clock.now()

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+from umiak_operators.api.immutable import check_change
 from umiak_operators.api.resource import Key, Kind, Resource
+from umiak_operators.api.spec import InvalidSpec
 from umiak_operators.runtime.local.files import read_json, write_json
 from umiak_operators.runtime.local.template import own_annotations
 from umiak_workers.contract.errors import ConfigError
@@ -60,8 +62,13 @@ class Store:
         return own_annotations(self._held[key].body["metadata"])
 
     def set_files(self, bodies: Iterable[Mapping[str, Any]]) -> set[Key]:
-        """Make the resources that come from files exactly these; returns the keys that changed or went."""
+        """Make the resources that come from files exactly these; returns the keys that changed or went.
+
+        Raises ConfigError, and changes nothing, if one of them differs in what is immutable.
+        """
         wanted = {Resource.from_body(body).key: body for body in bodies}
+        for body in wanted.values():
+            self._check_change(Resource.from_body(body))
         gone = [key for key, stored in self._held.items() if stored.source == FILE and key not in wanted]
         changed = {key for key, body in wanted.items() if self.put(body, FILE)}
         return changed.union(*(self.delete(key) for key in gone))
@@ -99,6 +106,15 @@ class Store:
         self._file(key).unlink(missing_ok=True)
         owned = [other for other, stored in self._held.items() if stored.source == str(key)]
         return {key}.union(*(self.delete(other) for other in owned))
+
+    def _check_change(self, new: Resource) -> None:
+        old = self.get(new.key)
+        if old is None:
+            return
+        try:
+            check_change(old, new)
+        except InvalidSpec as error:
+            raise ConfigError(f"{new.key}: {error}") from error
 
     def _write(self, key: Key, stored: Stored) -> bool:
         if self._held.get(key) == stored:

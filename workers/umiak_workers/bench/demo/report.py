@@ -98,8 +98,8 @@ def collaborative(frames: Sequence[Scored]) -> Collaborative:
     stages = sorted({stage for answer in answers for stage in answer.stages_milliseconds})
     return Collaborative(
         miou=miou(frames, "final"),
-        upload_fraction=uploads(answers),
-        bytes=sum(answer.bytes_up + answer.bytes_down for answer in answers),
+        upload_fraction=uploads(frames),
+        bytes=sum(frame.bytes_up + frame.answer.bytes_down for frame in frames),
         latency_ms={
             stage: percentiles([a.stages_milliseconds[stage] for a in answers if stage in a.stages_milliseconds])
             for stage in stages
@@ -112,9 +112,9 @@ def collaborative(frames: Sequence[Scored]) -> Collaborative:
     )
 
 
-def uploads(answers: Sequence[Answer]) -> float:
-    """Share of frames whose photo went up."""
-    return sum(answer.bytes_up > 0 for answer in answers) / len(answers) if answers else 0.0
+def uploads(frames: Sequence[Scored]) -> float:
+    """Share of frames whose photo goes up, now or later."""
+    return sum(frame.uploaded for frame in frames) / len(frames) if frames else 0.0
 
 
 def stretch_result(stretch: str, frames: Sequence[Scored]) -> StretchResult:
@@ -125,7 +125,7 @@ def stretch_result(stretch: str, frames: Sequence[Scored]) -> StretchResult:
         edge_only=miou(frames, "edge"),
         cloud_only=miou(frames, "cloud_only"),
         collaborative=miou(frames, "final"),
-        upload_fraction=uploads([frame.answer for frame in frames]),
+        upload_fraction=uploads(frames),
     )
 
 

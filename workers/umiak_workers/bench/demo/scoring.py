@@ -24,6 +24,17 @@ class Scored:
     edge: str
     answer: Answer
     counts: dict[str, Counts]
+    photo_bytes: int
+
+    @property
+    def uploaded(self) -> bool:
+        """The photo goes up: with the answer, or later, when the example is delivered."""
+        return self.answer.rule != "" and self.answer.reason != "QueueFull"
+
+    @property
+    def bytes_up(self) -> int:
+        """Of an example that is delivered later only the photo's size is known here."""
+        return self.answer.bytes_up or (self.photo_bytes if self.uploaded else 0)
 
 
 @dataclass
@@ -40,10 +51,11 @@ class Scoreboard:
         answer: Answer,
         truth: NDArray[np.uint8] | None,
         masks: dict[str, NDArray[np.uint8]],
+        photo_bytes: int,
     ) -> Scored:
-        """Score one answer; `masks` are HxW uint8 class ids by system."""
+        """Score one answer to a photo of `photo_bytes`; `masks` are HxW uint8 class ids by system."""
         counts = {} if truth is None else {name: confusion(truth, mask, self.classes) for name, mask in masks.items()}
-        scored = Scored(stretch, edge, answer, counts)
+        scored = Scored(stretch, edge, answer, counts, photo_bytes)
         self.frames.append(scored)
         return scored
 

@@ -62,7 +62,7 @@ class Picture:
         picture.images = {"photo": photo, **{name: coloured(mask, self.card) for name, mask in masks.items()}}
         picture.frames += 1
         picture.hard += answer.rule != ""
-        picture.bytes_up += answer.bytes_up
+        picture.bytes_up += scored.bytes_up
         picture.bytes_down += answer.bytes_down
         for system in ("edge", "final"):
             self._roll(system, scored)

@@ -57,7 +57,7 @@ async def play(
         began = time.monotonic()
         photo = await asyncio.to_thread(jpeg, sample)
         header, masks = await push(camera, photo, client)
-        scored = board.add(stretch, camera.edge, header.answer, sample.label, masks)
+        scored = board.add(stretch, camera.edge, header.answer, sample.label, masks, len(photo))
         show(scored, photo, masks)
         await asyncio.sleep(max(0.0, camera.interval - (time.monotonic() - began)))
 
