@@ -17,9 +17,10 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 	@$(DEMO)
 
 .PHONY: test
-test: setup-dev kube ## every test: unit, processes, broker, browser, a real Kubernetes API server
+test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server
 	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium
-	@KUBEBUILDER_ASSETS="$$(tools/kube/provision.py)" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
+	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)

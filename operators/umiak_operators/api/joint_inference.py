@@ -35,7 +35,7 @@ class Nodes(Spec):
 
 
 class Http(Spec):
-    """Photos pushed to the edge pod's own address."""
+    """Photos pushed to the router on the loopback address of the edge pod."""
 
 
 class Directory(Spec):

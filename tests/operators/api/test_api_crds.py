@@ -105,7 +105,9 @@ def test_every_field_is_explained_and_the_schema_is_closed(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_crd_and_api_refuse_the_same_changes(kind: Kind) -> None:
-    rules = [(path, rule) for path, node in nodes("", schema(kind)) for rule in node.get("x-kubernetes-validations", ())]
+    rules = [
+        (path, rule) for path, node in nodes("", schema(kind)) for rule in node.get("x-kubernetes-validations", ())
+    ]
     written = {path[1:]: rule["message"] for path, rule in rules if "oldSelf" in rule["rule"]}
     assert written == IMMUTABLE[kind]
 

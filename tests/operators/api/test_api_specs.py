@@ -96,8 +96,17 @@ def test_a_number_is_a_quantity_too() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("2", 2), ("1500m", "1.5"), ("0.5", "0.5"), ("1k", 1000), ("1Ki", 1024), ("2M", 2_000_000), ("1.5Mi", 1_572_864)]
-    + [("1G", 10**9), ("1Gi", 2**30)],
+    [
+        ("2", 2),
+        ("1500m", "1.5"),
+        ("0.5", "0.5"),
+        ("1k", 1000),
+        ("1Ki", 1024),
+        ("2M", 2_000_000),
+        ("1.5Mi", 1_572_864),
+        ("1G", 10**9),
+        ("1Gi", 2**30),
+    ],
 )
 def test_a_quantity_is_a_number(text: str, number: int | str) -> None:
     assert amount(text) == Decimal(number)

@@ -220,6 +220,12 @@ def test_status_shows_progress_and_outlives_the_hub(world: Any, condition: Any) 
     assert condition(later, "FleetObserved") == ("Unknown", "HubUnreachable")
 
 
+@pytest.mark.parametrize("before", [None, {}, {"outcome": "Refused"}, {"outcome": "Refused", "reason": "NoGain"}])
+def test_an_incomplete_record_of_the_last_round_is_no_round(world: Any, condition: Any, before: Any) -> None:
+    resource = replace(world.learning(), status={"lastRound": before})
+    assert condition(desired(resource, seen(world, None), NOW), "RoundSucceeded") == ("Unknown", "NoRoundYet")
+
+
 def test_addresses_and_keys_start_no_new_round(world: Any) -> None:
     elsewhere = replace(
         world.platform, endpoints={}, inside={"umiak://hub": "http://elsewhere"}, operator_key=b"k" * 16
