@@ -8,9 +8,10 @@ import pytest
 from hub_kit import OPERATOR_KEY, HubKit, token_of
 from typer.testing import CliRunner
 
+from umiak_workers.adapters.artefacts import builtin_folder
 from umiak_workers.cli.model import app
 from umiak_workers.contract.endpoints import HUB
-from umiak_workers.contract.errors import ConfigError, IdentityError
+from umiak_workers.contract.errors import ArtefactError, ConfigError, IdentityError
 from umiak_workers.contract.world import STATUS_FILE, World
 
 pytestmark = pytest.mark.processes
@@ -36,6 +37,15 @@ def test_a_model_pushed_to_a_local_world_is_there(hub: HubKit, models: Models, t
     (tmp_path / STATUS_FILE).write_text(world.model_dump_json())
     assert digest in run("push", folder, "--state", tmp_path)
     assert hub.client("agent").manifest_bytes(digest) is not None
+
+
+def test_a_built_in_model_is_pushed_by_its_name(hub: HubKit, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(token_of("operator"))
+    known = hub.url, "--token-file", tmp_path / "token"
+    digest = run("push", "builtin:yard-edge", "--hub", *known).split()[0]
+    assert hub.client("agent").manifest_bytes(digest) == (builtin_folder("yard-edge") / "manifest.json").read_bytes()
+    with pytest.raises(ArtefactError, match="no built-in model"):
+        run("push", "builtin:nothing", "--hub", *known)
 
 
 def test_what_is_missing_is_said(hub: HubKit, models: Models, tmp_path: Path) -> None:

@@ -112,6 +112,12 @@ def builtin_folder(name: str) -> Path:
     return home / name
 
 
+def folder_named(text: str) -> Path:
+    """The folder that a person means: `builtin:NAME` or a path; raises ArtefactError."""
+    scheme, _, name = text.partition(":")
+    return builtin_folder(name) if scheme == "builtin" else Path(text)
+
+
 def _golden(path: Path, tensors: Tensors) -> Golden:
     if set(tensors) != {"image", "logits", "tolerance"}:
         raise ArtefactError(f"{path}: holds {sorted(tensors)}, expected image, logits, tolerance")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import load_file
 
-from umiak_workers.adapters.artefacts import Artefact, load_model, read_artefact, write_artefact
+from umiak_workers.adapters.artefacts import Artefact, folder_named, load_model, read_artefact, write_artefact
 from umiak_workers.cli.push import push
 from umiak_workers.contract.artefact import Card, parse_card
 from umiak_workers.contract.errors import ArtefactError, ConfigError
@@ -48,8 +48,9 @@ def pack(
 
 
 @app.command()
-def show(folder: Annotated[Path, typer.Argument(help="A model artefact folder.")]) -> None:
+def show(named: Annotated[str, typer.Argument(metavar="MODEL", help="A model artefact folder or builtin:NAME.")]) -> None:
     """Verify an artefact, answer its golden input, and print its card."""
+    folder = folder_named(named)
     artefact = read_artefact(folder)
     model = load_model(folder, artefact.digest)
     OnnxSegmenter(model, threads=1).check_golden()

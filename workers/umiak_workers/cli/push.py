@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from umiak_workers.adapters.artefacts import read_artefact
+from umiak_workers.adapters.artefacts import folder_named, read_artefact
 from umiak_workers.adapters.auth import read_key
 from umiak_workers.adapters.configfile import read_bytes
 from umiak_workers.adapters.hub_client import HubClient
@@ -20,7 +20,7 @@ _OPERATOR = Principal("-", "-", "-", "operator")
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="A model artefact folder (`umiak model pack` makes one).")],
+    model: Annotated[str, typer.Argument(help="A model artefact folder (`umiak model pack` makes one) or builtin:NAME.")],
     state: Annotated[
         Path | None, typer.Option(help="State folder of a local world; without: the one started last.")
     ] = None,
@@ -34,8 +34,11 @@ def push(
 
         umiak model push my-model/
 
+        umiak model push builtin:yard-cloud
+
         umiak model push my-model/ --hub https://hub.example.org --token-file operator.token
     """
+    folder = folder_named(model)
     artefact = read_artefact(folder)
     url, token = _named(hub, token_file) if hub is not None else _local(state)
     with HubClient(url, token, timeout) as client:
