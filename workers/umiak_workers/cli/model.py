@@ -48,7 +48,7 @@ def pack(
 
 
 @app.command()
-def show(named: Annotated[str, typer.Argument(metavar="MODEL", help="A model artefact folder or builtin:NAME.")]) -> None:
+def show(named: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or builtin:NAME.")]) -> None:
     """Verify an artefact, answer its golden input, and print its card."""
     folder = folder_named(named)
     artefact = read_artefact(folder)

@@ -20,7 +20,7 @@ _OPERATOR = Principal("-", "-", "-", "operator")
 
 
 def push(
-    model: Annotated[str, typer.Argument(help="A model artefact folder (`umiak model pack` makes one) or builtin:NAME.")],
+    model: Annotated[str, typer.Argument(help="A model folder (`umiak model pack` makes one) or builtin:NAME.")],
     state: Annotated[
         Path | None, typer.Option(help="State folder of a local world; without: the one started last.")
     ] = None,
