@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,18 @@ async def test_a_hard_frame_is_fused_and_its_receipt_empties_the_queue(inside: M
     assert decode_mask(outcome.masks.edge).max() == 0
     assert await world.waiting() == 0
     assert world.hub.puts == ["edge-1/http/0"]
+
+
+@pytest.mark.parametrize(("patient", "late"), [(True, 0), (False, 8)])
+async def test_a_backlog_that_nobody_waits_for_is_due_turn_by_turn(
+    inside: Make, clock: FakeClock, patient: bool, late: int
+) -> None:
+    world = inside(in_flight=8)
+    world.edge.seconds = 1.0
+    frames = [replace(await world.frame(), patient=patient) for _ in range(12)]
+    tasks = [asyncio.ensure_future(world.pipeline.answer(frame)) for frame in frames]
+    await clock.advance(20)
+    assert [task.result().answer.reason for task in tasks].count("DeadlineNear") == late
 
 
 async def test_a_late_cloud_means_the_edge_answers_exactly_at_the_reserve_before_the_deadline(

@@ -5,6 +5,7 @@ crash the same file is the same frame. Files are taken oldest first, and none wa
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -96,7 +97,8 @@ class DirectorySource:
 
     async def _one(self, photo: Photo, number: int, data: bytes) -> None:
         try:
-            await self._pipeline.answer(await self._door.frame(self._name, number, data))
+            frame = await self._door.frame(self._name, number, data)
+            await self._pipeline.answer(replace(frame, patient=True))
         except (InvalidInput, Refused) as error:
             await self._reject(photo, str(error))
         except InvalidPrediction as error:

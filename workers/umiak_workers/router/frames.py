@@ -25,7 +25,8 @@ Offload = Callable[[Callable[[], T]], Awaitable[T]]
 class Frame:
     """One photo with its id. `due` is the monotonic moment by which its answer must be committed.
 
-    `fresh`: the id was given by this router just now, so no earlier answer can exist.
+    `fresh`: the id was given by this router just now, so no earlier answer can exist. `patient`: nobody waits for it,
+    so its deadline starts only when its turn at the edge server comes.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Frame:
     captured_at: float
     due: float
     fresh: bool = False
+    patient: bool = False
 
 
 @dataclass(frozen=True)

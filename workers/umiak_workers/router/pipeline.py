@@ -7,7 +7,7 @@ and its example stays on disk for `delivery`; a cloud answer that comes later be
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -134,7 +134,7 @@ class Pipeline:
         if not frame.fresh and (known := await self._known(frame)):
             return known
         stages = Stages(self._clock.monotonic, self._clock.monotonic())
-        prediction = await stages.timed("edge", self._predict(frame))
+        frame, prediction = await stages.timed("edge", self._turn(frame))
         begun = self._clock.monotonic()
         verdict, self._policy.judge = judge(self._policy.judge, prediction.header.scores, self._policy.draw)
         stages.add("judge", self._clock.monotonic() - begun)
@@ -152,16 +152,22 @@ class Pipeline:
             raise Refused(f"{frame.id} is older than everything in the answer log", 409)
         return None
 
+    async def _turn(self, frame: Frame) -> tuple[Frame, Prediction]:
+        """The frame's turn at the edge server, and the edge's answer."""
+        async with self._edge_turns:
+            if frame.patient:
+                frame = replace(frame, due=self._clock.monotonic() + self._policy.deadline)
+            return frame, await self._predict(frame)
+
     async def _predict(self, frame: Frame) -> Prediction:
         """The edge's answer; while the edge server is away it is asked again until the frame is due."""
-        async with self._edge_turns:
-            while True:
-                try:
-                    return await self._edge.predict(frame.photo, frame.media)
-                except Unavailable:
-                    if self._ending.done() or self._clock.monotonic() + EDGE_PAUSE >= frame.due:
-                        raise
-                await self._clock.sleep(EDGE_PAUSE)
+        while True:
+            try:
+                return await self._edge.predict(frame.photo, frame.media)
+            except Unavailable:
+                if self._ending.done() or self._clock.monotonic() + EDGE_PAUSE >= frame.due:
+                    raise
+            await self._clock.sleep(EDGE_PAUSE)
 
     async def _hard(self, frame: Frame, prediction: Prediction, verdict: Verdict, stages: Stages) -> Outcome:
         example = Example(_example_header(frame, prediction), frame.photo, verdict.rule)
@@ -248,7 +254,7 @@ class Pipeline:
         if known := await self._known(frame):
             return known
         stages = Stages(self._clock.monotonic, self._clock.monotonic())
-        prediction = await stages.timed("edge", self._predict(frame))
+        frame, prediction = await stages.timed("edge", self._turn(frame))
         return await self._commit(frame, prediction, "DeadlineNear", rule, stages)
 
 
