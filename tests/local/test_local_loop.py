@@ -85,7 +85,8 @@ def test_a_round_promotes_and_the_edge_takes_it_once(tmp_path: Path, capsys: pyt
     with up(tmp_path, file, "--state", state):
         until(lambda: serving(state), tmp_path, STEP_SECONDS)
         answers = ask(state, photos, capsys)
-        assert {one["answer"]["answered_by"] for one in answers} == {"cloud"}
+        # a cloud that still fetches the edge's model answers late; that all eight reach the hub, the round below proves
+        assert {one["answer"]["rule"] for one in answers} == {"CloudOnly"}
         until(lambda: holds(seen(state, "ModelPatch"), "Succeeded"), tmp_path, STEP_SECONDS)
         until(lambda: (state / "resources" / "jobs.json").exists(), tmp_path)  # the round's process has ended too
         lesson, patch = seen(state, "LifelongLearning"), seen(state, "ModelPatch")
