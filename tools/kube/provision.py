@@ -2,10 +2,11 @@
 """Print a directory that holds a real Kubernetes control plane and kwok, building it once if there is none.
 
     KUBEBUILDER_ASSETS=$(tools/kube/provision.py)
+    HELM=$(tools/kube/provision.py helm)
 
 Order: $KUBEBUILDER_ASSETS, one directory on PATH that has them all, ~/.cache/umiak/kube-<version>, a build from
 source through the Go module proxy (needs Go and minutes; progress on stderr). Standard library only: it runs before
-any environment exists.
+any environment exists. Helm is found or built beside it; where it cannot be, the control plane is printed all the same.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,16 +31,28 @@ PACKAGES = {
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 """A module of its own: joined to go.mod it would move Kubernetes' own dependencies."""
 NAMES = (*PACKAGES, "kwok")
+HELM_VERSION = "v3.19.5"
+HELM = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
+"""A module of its own too, and optional: only the chart's tests need it."""
+MODULES = {"kwok": KWOK, "helm": HELM}
+HELM_COST = "about 60 MB of Go modules to download and 2 minutes on two idle cores, once"
 COST = "about 150 MB of Go modules to download and 10 minutes on two idle cores, once (4 GB of Go build cache)"
 
 
 def main() -> int:
-    """Print the directory; 1 and one clear line if there can be none."""
+    """Print the directory, or with the argument `helm` that program; 1 and one clear line if there can be none."""
     try:
+        if sys.argv[1:] == ["helm"]:
+            print(helm())
+            return 0
         print(provision())
     except Missing as error:
         say(str(error))
         return 1
+    try:
+        helm()
+    except Missing as error:
+        say(f"without helm: {error}")
     return 0
 
 
@@ -64,9 +77,25 @@ def existing() -> Path | None:
     return next((folder for folder in [*folders, cache()] if not lacking(folder)), None)
 
 
-def lacking(folder: Path) -> list[str]:
-    """Which of NAMES `folder` does not have as executables."""
-    return [name for name in NAMES if not os.access(folder / name, os.X_OK)]
+def helm() -> Path:
+    """The helm program, building it if need be; raises Missing."""
+    found = existing_helm()
+    if found is None:
+        make(cache(), lambda: lacking(cache(), ("helm",)), f"helm {HELM_VERSION}", HELM_COST)
+    return found or cache() / "helm"
+
+
+def existing_helm() -> Path | None:
+    """Helm in $KUBEBUILDER_ASSETS, on PATH or in the cache, in this order."""
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    places = [named] if named else []
+    places += [part for part in os.environ.get("PATH", "").split(os.pathsep) if part]
+    return next((Path(place) / "helm" for place in [*places, cache()] if not lacking(Path(place), ("helm",))), None)
+
+
+def lacking(folder: Path, names: Sequence[str] = NAMES) -> list[str]:
+    """Which of `names` the folder does not have as executables."""
+    return [name for name in names if not os.access(folder / name, os.X_OK)]
 
 
 def version() -> str:
@@ -83,21 +112,26 @@ def cache() -> Path:
 
 
 def build(folder: Path) -> Path:
-    """Build what `folder` lacks; a second process waits for the first one's lock and then finds all there."""
+    """Build what `folder` lacks of the control plane."""
+    make(folder, lambda: lacking(folder), f"Kubernetes {version()}", COST)
+    return folder
+
+
+def make(folder: Path, lacks: Callable[[], list[str]], what: str, cost: str) -> None:
+    """Build what is lacking; a second process waits for the first one's lock and then finds all there."""
     go = shutil.which("go", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/go/bin")))
     if not go:
-        raise Missing(f"needs Go 1.24 or newer to build Kubernetes {version()}, or KUBEBUILDER_ASSETS=<directory>")
+        raise Missing(f"needs Go 1.24 or newer to build {what}, or KUBEBUILDER_ASSETS=<directory>")
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / ".lock"):
-        todo = lacking(folder)
+        todo = lacks()
         if todo:
-            say(f"building {', '.join(todo)} (Kubernetes {version()}) into {folder}: {COST}")
+            say(f"building {', '.join(todo)} ({what}) into {folder}: {cost}")
         for count, name in enumerate(todo, 1):
             started = time.monotonic()
             say(f"[{count}/{len(todo)}] {name} ...")
             build_one(go, name, folder)
             say(f"[{count}/{len(todo)}] {name} built in {time.monotonic() - started:.0f} s")
-    return folder
 
 
 @contextmanager
@@ -117,8 +151,8 @@ def build_one(go: str, name: str, folder: Path) -> None:
     scratch = folder / f".building-{name}"
     shutil.rmtree(scratch, ignore_errors=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    if name == "kwok":
-        command = [go, "install", "-trimpath", KWOK]
+    if name in MODULES:
+        command = [go, "install", "-trimpath", *(["-ldflags", helm_ldflags()] if name == "helm" else []), MODULES[name]]
         environment |= {"GOBIN": str(scratch), "GOFLAGS": ""}
     else:
         command = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", ldflags(), "-o", f"{scratch}/{name}"]
@@ -144,6 +178,16 @@ def ldflags() -> str:
     return " ".join(
         ["-s", "-w", *(f"-X {package}.{name}={value}" for package in packages for name, value in facts.items())]
     )
+
+
+def helm_ldflags() -> str:
+    """What helm's own build sets: its version, and the Kubernetes that `helm template` and `helm lint` suppose."""
+    major, minor = version().lstrip("v").split(".")[:2]
+    module = "helm.sh/helm/v3"
+    facts = {f"{module}/internal/version.version": HELM_VERSION}
+    for package in ("pkg/chartutil", "pkg/lint/rules"):
+        facts |= {f"{module}/{package}.k8sVersionMajor": major, f"{module}/{package}.k8sVersionMinor": minor}
+    return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in facts.items())])
 
 
 def say(text: str) -> None:
