@@ -33,14 +33,14 @@ def compiler(machine: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
 
 
 def test_the_order_is_variable_path_cache(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert provision.existing_helm() is None
+    assert provision.program("helm") is None
     cache = program(provision.cache())
-    assert provision.existing_helm() == cache
+    assert provision.program("helm") == cache
     path = program(machine / "bin")
-    assert provision.existing_helm() == path
+    assert provision.program("helm") == path
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(machine / "named"))
-    assert provision.existing_helm() == path
-    assert program(machine / "named") == provision.existing_helm()
+    assert provision.program("helm") == path
+    assert program(machine / "named") == provision.program("helm")
 
 
 def test_a_build_says_what_it_costs_and_which_kubernetes_helm_supposes(

@@ -22,10 +22,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 OPERATOR = "umiak-operator"
 _PATIENCE = 180.0
@@ -52,6 +55,12 @@ class ControlPlane:
     tokens: Mapping[str, str] = field(
         default_factory=lambda: {"admin": secrets.token_hex(16), OPERATOR: secrets.token_hex(16)}
     )
+    address: str = "127.0.0.1"
+    """Where the API server listens."""
+    prefix: tuple[str, ...] = ()
+    """What runs a program where the control plane is to be, for example in a network namespace."""
+    nodes: bool = False
+    """Whether real nodes are to join: then pods reach the API server, and it reaches kubelets."""
     url: str = ""
     _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
 
@@ -66,14 +75,14 @@ class ControlPlane:
             f"--advertise-client-urls={etcd}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
             f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}", f"--initial-cluster=default=http://127.0.0.1:{peer}",
         ])  # fmt: skip
-        self.url = f"https://127.0.0.1:{secure}"
+        self.url = f"https://{self.address}:{secure}"
         self._run("kube-apiserver", [
-            f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={secure}",
-            f"--cert-dir={self.folder}/pki", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC",
+            f"--etcd-servers={etcd}", f"--bind-address={self.address}", f"--secure-port={secure}",
+            f"--cert-dir={self.folder}/pki", f"--token-auth-file={self.folder}/tokens.csv",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self.folder}/sa.pub",
             f"--service-account-signing-key-file={self.folder}/sa.key",
-            "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none", "--profiling=false",
+            "--service-cluster-ip-range=10.96.0.0/16", "--profiling=false", *self._for_nodes(),
             f"--audit-policy-file={self.folder}/audit-policy.json", f"--audit-log-path={self.audit_log}",
             "--audit-log-mode=blocking",
         ])  # fmt: skip
@@ -81,24 +90,37 @@ class ControlPlane:
         for user in self.tokens:
             self._write_kubeconfig(user)
 
+    def _for_nodes(self) -> list[str]:
+        if not self.nodes:
+            return ["--authorization-mode=RBAC", "--endpoint-reconciler-type=none"]
+        return [
+            "--authorization-mode=Node,RBAC", "--endpoint-reconciler-type=lease", "--allow-privileged=true",
+            f"--advertise-address={self.address}", f"--client-ca-file={self.folder}/kubelet-client.crt",
+            f"--kubelet-client-certificate={self.folder}/kubelet-client.crt",
+            f"--kubelet-client-key={self.folder}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP",
+        ]  # fmt: skip
+
     def start_controllers(self) -> None:
         """Start controllers, scheduler and kwok. Custom resources defined before this are garbage collected at once.
 
-        A busy machine can starve kwok's heartbeats for a minute; no node is called NotReady for that.
+        A busy machine can starve kwok's heartbeats for a minute; no simulated node is called NotReady for that.
         """
         kubeconfig, (manager, scheduler, kwok) = self.kubeconfig("admin"), free_ports(3)
         quick = ["--leader-elect=false", "--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false"]
         self._run("kube-controller-manager", [
             f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={manager}", *quick,
             "--use-service-account-credentials=false", f"--service-account-private-key-file={self.folder}/sa.key",
-            f"--root-ca-file={self.folder}/pki/apiserver.crt", "--node-monitor-grace-period=1h",
+            f"--root-ca-file={self.folder}/pki/apiserver.crt",
+            *([] if self.nodes else ["--node-monitor-grace-period=1h"]),
         ])  # fmt: skip
         self._run("kube-scheduler", [
             f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1", f"--secure-port={scheduler}", *quick,
         ])  # fmt: skip
-        self._run("kwok", [
-            f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{kwok}",
-        ])  # fmt: skip
+        if not self.nodes:
+            self._run("kwok", [
+                f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{kwok}",
+            ])  # fmt: skip
 
     def restart_api_server(self, away: float) -> None:
         """Kill the API server without warning and start it again after `away` seconds, over the same etcd."""
@@ -133,7 +155,7 @@ class ControlPlane:
     def _run(self, name: str, arguments: list[str]) -> None:
         log = (self.folder / f"{name}.log").open("wb")
         with log:
-            command = tied([str(self.assets / name), *arguments])
+            command = tied([*self.prefix, str(self.assets / name), *arguments])
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
         self._running.append((name, process))
 
@@ -145,10 +167,11 @@ class ControlPlane:
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        groups = {"admin": '"system:masters"'}
-        rows = [f"{token},{user},{user},{groups.get(user, '')}" for user, token in self.tokens.items()]
+        rows = [f"{token},{user},{user},{_group(user)}" for user, token in self.tokens.items()]
         files = {"sa.key": private, "sa.pub": public, "tokens.csv": "\n".join(rows).encode() + b"\n"}
         files["audit-policy.json"] = json.dumps(_AUDIT).encode()
+        if self.nodes:
+            files |= dict(zip(("kubelet-client.key", "kubelet-client.crt"), _client_certificate(), strict=True))
         for name, data in files.items():
             (self.folder / name).touch(mode=0o600)
             (self.folder / name).write_bytes(data)
@@ -191,6 +214,37 @@ class ControlPlane:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def _group(user: str) -> str:
+    if user.startswith("system:node:"):
+        return "system:nodes"
+    return "system:masters" if user == "admin" else ""
+
+
+def _client_certificate() -> tuple[bytes, bytes]:
+    """Key and self-signed certificate, PEM, with which the API server comes to kubelets (for logs and exec)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+        x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver-kubelet-client"),
+    ])  # fmt: skip
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private, made.public_bytes(serialization.Encoding.PEM)
 
 
 def free_ports(count: int) -> list[int]:

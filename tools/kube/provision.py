@@ -3,10 +3,12 @@
 
     KUBEBUILDER_ASSETS=$(tools/kube/provision.py)
     HELM=$(tools/kube/provision.py helm)
+    tools/kube/provision.py cluster                 # what real nodes need: kubelet, CoreDNS, KubeEdge, ...
 
 Order: $KUBEBUILDER_ASSETS, one directory on PATH that has them all, ~/.cache/umiak/kube-<version>, a build from
 source through the Go module proxy (needs Go and minutes; progress on stderr). Standard library only: it runs before
 any environment exists. Helm is found or built beside it; where it cannot be, the control plane is printed all the same.
+The programs of `cluster` are looked for one by one, in the same order.
 """
 
 import fcntl
@@ -31,6 +33,18 @@ PACKAGES = {
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 """A module of its own: joined to go.mod it would move Kubernetes' own dependencies."""
 NAMES = (*PACKAGES, "kwok")
+NODE = {"kubelet": "k8s.io/kubernetes/cmd/kubelet", "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy"}
+KUBEEDGE_VERSION = "v1.23.0"
+KUBEEDGE = {
+    "cloudcore": "github.com/kubeedge/kubeedge/cloud/cmd/cloudcore",
+    "edgecore": "github.com/kubeedge/kubeedge/edge/cmd/edgecore",
+}
+FOLDERS = {"coredns": "coredns", "cloudcore": "kubeedge", "edgecore": "kubeedge"}
+"""Modules of their own, with locks of their own, in folders beside this file."""
+CLUSTER = (*NODE, "coredns", *KUBEEDGE)
+KUBEEDGE_DEFINITIONS = "kubeedge-crds"
+"""KubeEdge's resource definitions, which lie in its source: a folder beside its programs."""
+CLUSTER_COST = "about 200 MB of Go modules to download and 12 minutes on two idle cores, once"
 HELM_VERSION = "v3.19.5"
 HELM = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
 """A module of its own too, and optional: only the chart's tests need it."""
@@ -44,6 +58,9 @@ def main() -> int:
     try:
         if sys.argv[1:] == ["helm"]:
             print(helm())
+            return 0
+        if sys.argv[1:] == ["cluster"]:
+            print(*cluster().values(), sep="\n")
             return 0
         print(provision())
     except Missing as error:
@@ -79,18 +96,25 @@ def existing() -> Path | None:
 
 def helm() -> Path:
     """The helm program, building it if need be; raises Missing."""
-    found = existing_helm()
-    if found is None:
+    if (found := program("helm")) is None:
         make(cache(), lambda: lacking(cache(), ("helm",)), f"helm {HELM_VERSION}", HELM_COST)
     return found or cache() / "helm"
 
 
-def existing_helm() -> Path | None:
-    """Helm in $KUBEBUILDER_ASSETS, on PATH or in the cache, in this order."""
+def cluster() -> dict[str, Path]:
+    """What real nodes need, by name, building what is missing; raises Missing."""
+    if any(program(name) is None for name in CLUSTER):
+        what = f"Kubernetes {version()}, KubeEdge {KUBEEDGE_VERSION}"
+        make(cache(), lambda: [name for name in CLUSTER if program(name) is None], what, CLUSTER_COST)
+    return {name: program(name) or cache() / name for name in CLUSTER}
+
+
+def program(name: str) -> Path | None:
+    """One program in $KUBEBUILDER_ASSETS, on PATH or in the cache, in this order."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
     places = [named] if named else []
     places += [part for part in os.environ.get("PATH", "").split(os.pathsep) if part]
-    return next((Path(place) / "helm" for place in [*places, cache()] if not lacking(Path(place), ("helm",))), None)
+    return next((Path(place) / name for place in [*places, cache()] if not lacking(Path(place), (name,))), None)
 
 
 def lacking(folder: Path, names: Sequence[str] = NAMES) -> list[str]:
@@ -151,21 +175,43 @@ def build_one(go: str, name: str, folder: Path) -> None:
     scratch = folder / f".building-{name}"
     shutil.rmtree(scratch, ignore_errors=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    where = HERE / FOLDERS.get(name, ".")
     if name in MODULES:
         command = [go, "install", "-trimpath", *(["-ldflags", helm_ldflags()] if name == "helm" else []), MODULES[name]]
         environment |= {"GOBIN": str(scratch), "GOFLAGS": ""}
     else:
-        command = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", ldflags(), "-o", f"{scratch}/{name}"]
-        command.append(PACKAGES[name])
+        flags = kubeedge_ldflags() if name in KUBEEDGE else ldflags()
+        package = {**PACKAGES, **NODE, **KUBEEDGE}.get(name, ".")
+        command = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{scratch}/{name}", package]
         environment |= {"GOFLAGS": "-mod=readonly"}
-    run(command, environment)
+    if name in KUBEEDGE:
+        environment |= {"CGO_ENABLED": "1"}  # its SQLite is C
+        copy_definitions(go, folder, environment)
+    run(command, environment, where)
     (scratch / name).replace(folder / name)
     shutil.rmtree(scratch)
 
 
-def run(command: list[str], environment: dict[str, str]) -> None:
+def copy_definitions(go: str, folder: Path, environment: dict[str, str]) -> None:
+    """KubeEdge's resource definitions out of its module, beside its programs; raises Missing."""
+    if not shutil.which("gcc"):
+        raise Missing("needs gcc to build KubeEdge, or cloudcore and edgecore on PATH")
+    module = "github.com/kubeedge/kubeedge"
+    run([go, "mod", "download", module], environment, HERE / "kubeedge")
+    asked = [go, "list", "-m", "-f", "{{.Dir}}", module]
+    source = subprocess.run(
+        asked, cwd=HERE / "kubeedge", env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    found = Path(source.stdout.strip()) / "build" / "crds"
+    for file in found.rglob("*.yaml"):
+        target = folder / KUBEEDGE_DEFINITIONS / file.relative_to(found)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+
+
+def run(command: list[str], environment: dict[str, str], where: Path) -> None:
     """Run a build; its own messages go to stderr. Raises Missing if it fails."""
-    done = subprocess.run(command, cwd=HERE, env=environment, stdout=sys.stderr, check=False)
+    done = subprocess.run(command, cwd=where, env=environment, stdout=sys.stderr, check=False)
     if done.returncode:
         raise Missing(f"{' '.join(command[:3])} ... failed with {done.returncode}; the lines above say why")
 
@@ -188,6 +234,12 @@ def helm_ldflags() -> str:
     for package in ("pkg/chartutil", "pkg/lint/rules"):
         facts |= {f"{module}/{package}.k8sVersionMajor": major, f"{module}/{package}.k8sVersionMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in facts.items())])
+
+
+def kubeedge_ldflags() -> str:
+    """Linker flags that make KubeEdge's programs say which version they are."""
+    package = "github.com/kubeedge/kubeedge/pkg/version"
+    return f"-s -w -X {package}.gitVersion={KUBEEDGE_VERSION} -X {package}.gitCommit=proxy"
 
 
 def say(text: str) -> None:
