@@ -35,7 +35,8 @@ CLOUD_ADDRESS = "10.213.0.1"
 STORAGE_CLASS = "folders"
 VOLUMES = 6
 """Folders that claims can have, 20 GiB each by name."""
-_USERS = ("admin", "system:kube-proxy", f"system:node:{CLOUD_NODE}")
+PLAIN_EDGE = "plain-1"
+_USERS = ("admin", "system:kube-proxy", f"system:node:{CLOUD_NODE}", f"system:node:{PLAIN_EDGE}")
 _PROGRAMS = ("containerd", "runc", "iptables", "conntrack", "nsenter", "ip", "tc", "gcc")
 
 
@@ -53,6 +54,7 @@ class Cluster:
         self.kubectl = Kubectl(self.plane)
         self.edges: dict[str, EdgeNode] = {}
         self.cloudcore: CloudCore | None = None
+        self._links = 0
         self._undo: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -68,11 +70,12 @@ class Cluster:
         self.node = Node(CLOUD_NODE, self.cloud, self.plane, containerd, self.programs)
         self._later(self.node.stop)
         self.node.start()
+        self.node.start_proxy()
         names = NameServer(self.cloud, self.plane, self.programs["coredns"], self.folder / "coredns")
         self._later(names.stop)
         names.start()
         self.apply(*names.objects(), *self._volumes())
-        self.wait(f"node/{CLOUD_NODE}", "Ready")
+        self._registered(CLOUD_NODE, lambda: self.node.processes.tail("kubelet"))
 
     def start_kubeedge(self) -> None:
         """CloudCore, ready for edges."""
@@ -84,26 +87,23 @@ class Cluster:
         self.cloudcore.start()
         self.cloudcore.processes.wait("cloudcore", lambda: bool(self._token()))
 
+    def join_plain(self) -> Node:
+        """An edge with a plain kubelet, Ready: it reaches API server and gateway, but not the cluster's Services."""
+        link, containerd = self._edge()
+        node = Node(PLAIN_EDGE, link.edge, self.plane, containerd, self.programs)
+        self._later(node.stop)
+        node.start()
+        self._registered(PLAIN_EDGE, lambda: node.processes.tail("kubelet"))
+        return node
+
     def join(self, name: str) -> EdgeNode:
         """A new KubeEdge node, Ready, at the end of a link of its own. Raises Failed."""
-        number = len(self.edges) + 1
-        edge = Host(f"umiak-edge-{number}", f"10.213.{number}.2")
-        self._later(edge.delete)
-        edge.create()
-        link = Link(self.cloud, edge, number)
-        link.create()
-        containerd = self._containerd(edge, f"10.88.{number}.0/24")
+        link, containerd = self._edge()
         node = self.edges[name] = EdgeNode(name, link, self.plane, containerd, self.programs)
         self._later(node.stop)
         node.start_broker()
         node.start(self._token())
-        until(
-            lambda: name in self.kubectl("get", "nodes", "-o", "name"),
-            90,
-            f"edge node {name} did not register:\n",
-            lambda: node.processes.tail("edgecore"),
-        )
-        self.wait(f"node/{name}", "Ready")
+        self._registered(name, lambda: node.processes.tail("edgecore"))
         return node
 
     def load(self, archives: Sequence[Path]) -> None:
@@ -126,6 +126,23 @@ class Cluster:
                 self._undo.pop()()
             except Failed as error:
                 print(f"cluster: left behind: {error}", file=sys.stderr)
+
+    def _edge(self) -> tuple[Link, Containerd]:
+        """A new host with a containerd, at the end of a link of its own."""
+        self._links += 1
+        edge = Host(f"umiak-edge-{self._links}", f"10.213.{self._links}.2")
+        self._later(edge.delete)
+        edge.create()
+        link = Link(self.cloud, edge, self._links)
+        link.create()
+        return link, self._containerd(edge, f"10.88.{self._links}.0/24")
+
+    def _registered(self, name: str, tail: Callable[[], str]) -> None:
+        def listed() -> bool:
+            return f"node/{name}" in self.kubectl("get", "nodes", "-o", "name").split()
+
+        until(listed, 90, f"node {name} did not register:\n", tail)
+        self.wait(f"node/{name}", "Ready")
 
     def _containerd(self, host: Host, network: str) -> Containerd:
         found = Containerd(host, self.folder / f"containerd-{host.name}", network)

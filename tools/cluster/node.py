@@ -1,4 +1,4 @@
-"""A real node: kubelet and kube-proxy over a containerd, and the cluster's name server beside them."""
+"""A real node: a kubelet over a containerd, with kube-proxy where it needs Services; the cluster's name server."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from hosts import Host
 from processes import Processes
 
 DNS_ADDRESS = "10.96.0.10"
-_CGROUP = "umiak-node"
 _CONTROLLERS = ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", "systemd")
 
 
@@ -30,8 +29,8 @@ class Node:
         self.processes = Processes(self.folder)
 
     def start(self) -> None:
-        """Start kubelet and kube-proxy; the node registers itself."""
-        cgroup = make_cgroup(_CGROUP)
+        """Start the kubelet; the node registers itself."""
+        cgroup = make_cgroup(f"umiak-{self.name}")
         config = self.folder / "kubelet.json"
         config.write_text(json.dumps(self._config(cgroup), indent=1))
         kubeconfig = self.plane.kubeconfig(f"system:node:{self.name}")
@@ -40,6 +39,9 @@ class Node:
             f"--hostname-override={self.name}", f"--node-ip={self.host.address}", f"--root-dir={self.folder}/root",
             f"--cert-dir={self.folder}/pki",
         ])  # fmt: skip
+
+    def start_proxy(self) -> None:
+        """Start kube-proxy, so that pods and ports of this node lead to Services."""
         self.processes.start("kube-proxy", [
             *self.host.prefix, str(self.programs["kube-proxy"]), f"--hostname-override={self.name}",
             f"--kubeconfig={self.plane.kubeconfig('system:kube-proxy')}", "--proxy-mode=iptables",
