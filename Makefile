@@ -18,7 +18,7 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 
 .PHONY: test
 test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server
-	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium
+	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus
 	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
 	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
@@ -38,8 +38,12 @@ format: setup-dev ## format and mend what ruff can
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
 
 .PHONY: kube
-kube: ## build (once) or find kube-apiserver, etcd, controller-manager, scheduler, kubectl, kwok
+kube: ## build (once) or find kube-apiserver, etcd, controller-manager, scheduler, kubectl, kwok, helm
 	@tools/kube/provision.py >/dev/null
+
+.PHONY: dashboards
+dashboards: setup-dev ## write the Grafana dashboards and their page again (tools/dashboard_panels.py says what they show)
+	@$(VENV)/python tools/dashboards.py
 
 .PHONY: lock
 lock: setup-dev ## resolve the dependencies again and write the lock files

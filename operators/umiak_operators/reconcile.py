@@ -6,9 +6,10 @@ failures all put a key into one de-duplicating queue; one worker per key at a ti
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -23,6 +24,14 @@ log = structlog.get_logger()
 
 Decide = Callable[[Resource, Observed, float], Plan]
 """`desired(resource, seen, now)`: pure; raises InvalidSpec."""
+Outcome = Literal["Done", "Gone", "Failed"]
+"""How a look ended: applied or reported, found nothing there any more, to be tried again."""
+Looked = Callable[[Key, Outcome, float], None]
+"""Hears of every look and the seconds it took."""
+
+
+def nobody(key: Key, outcome: Outcome, seconds: float) -> None:
+    """Who listens while nobody counts."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +96,21 @@ class Queue:
 class Reconciler:
     """Takes keys from its queue and makes each one's plan come true in a runtime."""
 
-    def __init__(self, runtime: Runtime, decide: Decide, clock: Clock, rng: random.Random, pace: Pace) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        decide: Decide,
+        clock: Clock,
+        rng: random.Random,
+        pace: Pace,
+        looked: Looked = nobody,
+    ) -> None:
         self._runtime = runtime
         self._decide = decide
         self._clock = clock
         self._rng = rng
         self._pace = pace
+        self._looked = looked
         self._failures: dict[Key, int] = {}
         self._written: dict[Key, tuple[float, object]] = {}
         self.queue = Queue(clock)
@@ -120,11 +138,14 @@ class Reconciler:
             await self._hold(await self.queue.take())
 
     async def _hold(self, key: Key) -> None:
+        begun = time.monotonic()
         try:
             again = await self.look(key)
         except Exception as error:  # noqa: BLE001 - the outermost loop: whatever failed, this key is tried again
+            self._looked(key, "Failed", time.monotonic() - begun)
             self._retry(key, error)
         else:
+            self._looked(key, "Gone" if again is None else "Done", time.monotonic() - begun)
             self._failures.pop(key, None)
             if again is not None:
                 self.queue.later(key, again)

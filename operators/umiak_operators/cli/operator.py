@@ -21,6 +21,7 @@ from kubernetes.client import ApiClient, Configuration
 from umiak_operators import handlers
 from umiak_operators.api.resource import API_VERSION, PLURALS
 from umiak_operators.cli import platform_settings
+from umiak_operators.cli.metrics import LOOPBACK, Address, OperatorMetrics, served
 from umiak_operators.plan.desired import desired
 from umiak_operators.plan.model import Platform
 from umiak_operators.reconcile import Pace, Reconciler
@@ -43,6 +44,7 @@ under --state.
 
 - `umiak operator --kubeconfig ~/.kube/config --hub http://127.0.0.1:8800`
 - `umiak operator --platform platform.yaml` (in a cluster: by its service account)
+- `umiak operator --platform platform.yaml --metrics-port 9400 --metrics-host 0.0.0.0` (for Prometheus)
 - `UMIAK_STATE_VOLUME=persistentVolumeClaim umiak operator --kubeconfig F`
 """
 
@@ -55,6 +57,8 @@ class Wiring:
     platform: Platform
     hub: str
     pace: Pace
+    metrics: Address | None = None
+    """Where Prometheus may ask; None: nowhere."""
 
 
 def operator(
@@ -64,6 +68,10 @@ def operator(
     platform: Annotated[Path | None, typer.Option(help="YAML file with addresses, images and keys.")] = None,
     hub: Annotated[str | None, typer.Option(help="URL of the hub; wins over the file.")] = None,
     state: Annotated[Path | None, typer.Option(help="Folder for keys that are made here.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve figures for Prometheus here; without: not at all.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address to serve them at; in a pod 0.0.0.0.")] = LOOPBACK,
     verbose: Annotated[bool, typer.Option(help="Say every request of the watches as well.")] = False,
 ) -> None:
     """Run the operator (see `--help`)."""
@@ -75,6 +83,7 @@ def operator(
         platform=platform_settings.platform(settings, folder),
         hub=settings.operator_hub or settings.inside_hub or settings.hub,
         pace=Pace(figures_seconds=settings.figures_seconds),
+        metrics=None if metrics_port is None else Address(metrics_host, metrics_port),
     )
     asyncio.run(run(wiring))
 
@@ -100,8 +109,9 @@ def client_of(kubeconfig: Path | None) -> ApiClient:
 
 async def run(wiring: Wiring) -> None:
     """Work until SIGTERM or SIGINT."""
-    clock, rng = SystemClock(), random.Random()
+    clock, rng, metrics = SystemClock(), random.Random(), OperatorMetrics()
     async with AsyncExitStack() as stack:
+        stack.enter_context(served(metrics, wiring.metrics))
         api = await stack.enter_async_context(Api(wiring.client, Timeouts(connect=5, read=30), threads=8))
         await crds_served(api, pause=1)
         principal = identity.Principal("-", "-", "-", "operator")
@@ -110,7 +120,8 @@ async def run(wiring: Wiring) -> None:
         index, listed = Index(), asyncio.Event()
         world = World(api, index, wiring.platform, fleet, clock, ring=lambda key: reconciler.ring(key))
         cluster = Cluster(world, refresh_seconds=REFRESH_SECONDS)
-        reconciler = Reconciler(cluster, desired, clock, rng, wiring.pace)
+        reconciler = Reconciler(cluster, desired, clock, rng, wiring.pace, metrics.looked)
+        metrics.follow(reconciler.queue.waiting, clock.now)
         registry = kopf.OperatorRegistry()
         handlers.register(registry, handlers.Bell(index, reconciler.ring, clock, listed))
         background = [

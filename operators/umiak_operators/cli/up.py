@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from umiak_operators.cli.metrics import LOOPBACK, Address, OperatorMetrics, served
 from umiak_operators.cli.up_drive import Drive
 from umiak_operators.cli.up_news import news
 from umiak_operators.cli.up_table import picture
@@ -41,6 +42,9 @@ def up(
         int | None, typer.Option(min=1024, max=65000, help="First port to listen on; without: from 20000 up.")
     ] = None,
     broker: Annotated[BrokerChoice, typer.Option(help="auto: mosquitto where it is installed, else amqtt.")] = "auto",
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve the operator's own figures for Prometheus here.")
+    ] = None,
 ) -> None:
     """Run resources as local processes until Ctrl-C: a development runtime, without a cluster.
 
@@ -60,7 +64,7 @@ def up(
     folder = Path(tempfile.mkdtemp(prefix="umiak-")) if state is None else make_private(state.resolve())
     options = Options(folder.resolve(), nodes, listen_base, throwaway, mosquitto)
     try:
-        asyncio.run(_run(files, options, seconds))
+        asyncio.run(_run(files, options, seconds, Address(LOOPBACK, metrics_port) if metrics_port else None))
     finally:
         if throwaway:
             shutil.rmtree(folder, ignore_errors=True)
@@ -73,10 +77,11 @@ def _choose(broker: BrokerChoice) -> str | None:
     return found
 
 
-async def _run(files: list[Path], options: Options, seconds: float | None) -> None:
+async def _run(files: list[Path], options: Options, seconds: float | None, figures: Address | None) -> None:
     console = Console()
     screen = _Screen(console, options)
-    drive = Drive(files, options, screen.say, screen.show)
+    metrics = OperatorMetrics()
+    drive = Drive(files, options, screen.say, screen.show, metrics)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, drive.stop.set)
@@ -86,7 +91,8 @@ async def _run(files: list[Path], options: Options, seconds: float | None) -> No
     screen.begin()
     remember(options.state)
     try:
-        await drive.run()
+        with served(metrics, figures):
+            await drive.run()
     finally:
         screen.end()
         if options.throwaway:

@@ -10,6 +10,7 @@ from watchfiles import awatch
 
 from umiak_operators.api.resource import Key
 from umiak_operators.cli.manifests import SUFFIXES, load
+from umiak_operators.cli.metrics import OperatorMetrics
 from umiak_operators.cli.up_table import short
 from umiak_operators.plan.desired import desired
 from umiak_operators.reconcile import Pace, Reconciler
@@ -34,12 +35,20 @@ Show = Callable[[World, Mapping[str, str]], None]
 class Drive:
     """One run of `umiak up`."""
 
-    def __init__(self, files: Sequence[Path], options: Options, say: Callable[[str], None], show: Show) -> None:
-        """`say` gets lines for a person, `show` every new picture."""
+    def __init__(
+        self,
+        files: Sequence[Path],
+        options: Options,
+        say: Callable[[str], None],
+        show: Show,
+        metrics: OperatorMetrics,
+    ) -> None:
+        """`say` gets lines for a person, `show` every new picture, `metrics` hears of every look."""
         self._files = tuple(files)
         self._options = options
         self._say = say
         self._show = show
+        self._metrics = metrics
         self._dirty = asyncio.Event()
         self._reconciler: Reconciler | None = None
         self.stop = asyncio.Event()
@@ -49,7 +58,10 @@ class Drive:
         """Until `stop` is set. Raises UmiakError when the files or the state folder cannot be used."""
         bodies = load(self._files).bodies
         async with LocalWorld(self._options, self._ring, self._dirty.set) as world:
-            self._reconciler = Reconciler(world.runtime, desired, SystemClock(), random.Random(), _PACE)
+            self._reconciler = Reconciler(
+                world.runtime, desired, SystemClock(), random.Random(), _PACE, self._metrics.looked
+            )
+            self._metrics.follow(self._reconciler.queue.waiting, time.time)
             world.runtime.set_files(bodies)
             world.runtime.ring_all()
             jobs = (self._reconciler.run(), self._follow(world), self._watch(world), self._keep_status(world))

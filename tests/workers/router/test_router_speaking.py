@@ -163,6 +163,10 @@ def test_overhead_is_what_was_neither_the_edge_s_nor_the_cloud_s() -> None:
             deadline=0.15,
         )
     assert metrics.overhead() == (60.0, 105.0)
+    assert set(metrics.latency()) == {"edge"}
+    took = metrics.latency()["edge"]
+    assert took.counts == (0, 0, 0, 0, 1, *[100] * 7)  # 100 ms to 199 ms
+    assert took.seconds == pytest.approx(sum(range(100, 200)) / 1000)
     overdue = metrics.registry.get_sample_value("umiak_overdue_frames_total")
     assert overdue == 49.0
 

@@ -107,7 +107,7 @@ def new_app(role: str, ready: Ready, registry: CollectorRegistry) -> FastAPI:
         return JSONResponse(said, 200 if said.get("ready") else 503)
 
     @app.get(METRICS)
-    async def metrics() -> Response:
+    def metrics() -> Response:  # in a thread: a collector may ask a database
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(UmiakError, _explained)

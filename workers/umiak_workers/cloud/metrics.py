@@ -25,6 +25,9 @@ class CloudMetrics:
         )
         for stage in STAGES:
             self._stages.labels(stage)
+        self.examples.labels("answered")
+        for outcome in ("stored", "rejected", "unavailable"):
+            self.samples.labels(outcome)
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when somebody looks."""

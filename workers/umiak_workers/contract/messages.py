@@ -15,6 +15,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 FrameId = Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+/[0-9]{1,18}$")]
 """`<edge>/<source>/<sequence>`."""
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A running total: exact as a float, so that it can be summed and drawn."""
+
 Task = Literal["semantic-segmentation"]
 AnsweredBy = Literal["edge", "cloud"]
 Reason = Literal[
@@ -202,20 +205,35 @@ class AgentState(Message):
     bytes_downloaded: int = 0
 
 
+LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the buckets in which answer times are counted; one more bucket holds all answers."""
+
+
+class Latency(Message):
+    """Answer times of one route since the router's process started."""
+
+    counts: Annotated[tuple[Count, ...], Field(max_length=64)]
+    """Answers that took at most each of LATENCY_SECONDS, then all of them: cumulative."""
+    seconds: Annotated[float, Field(ge=0)]
+    """Sum of all."""
+
+
 class RouterState(Message):
     """Running totals of one router since its state volume was made; said with every heartbeat."""
 
     version: Literal[1] = 1
-    frames: int
-    by_reason: dict[str, int]
-    queue_items: int
-    queue_bytes: int
+    frames: Count
+    by_reason: dict[str, Count]
+    queue_items: Count
+    queue_bytes: Count
     queue_oldest_seconds: float
-    dropped: int
-    bytes_up: int
-    bytes_down: int
+    dropped: Count
+    bytes_up: Count
+    bytes_down: Count
     settings_version: int
     at: float
+    latency: dict[str, Latency] = {}
+    """Route (`edge`, `cloud`) -> how long its answers took."""
 
 
 class LiveRule(Message):

@@ -56,6 +56,7 @@ class Edge:
 def build(edge: Edge) -> FastAPI:
     """The app; it does not listen."""
     app = serving.new_app("edge", edge.readiness, edge.metrics.registry)
+    edge.metrics.serves(edge.config.line, lambda: edge.shelf.status().active)
     _image_route(app, edge)
     _reload_route(app, edge)
     _server_routes(app, edge)

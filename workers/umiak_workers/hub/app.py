@@ -16,6 +16,7 @@ from umiak_workers.contract.identity import Principal
 from umiak_workers.hub import access, api_fleet, api_models, api_replay, page
 from umiak_workers.hub.hub import Hub
 from umiak_workers.hub.metrics import HubCollector
+from umiak_workers.hub.traffic import ROLE, Traffic
 
 
 def build(hub: Hub, gate: Gate, stop: asyncio.Event) -> FastAPI:
@@ -23,12 +24,14 @@ def build(hub: Hub, gate: Gate, stop: asyncio.Event) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(HubCollector(hub))
     app = serving.new_app("hub", lambda: _ready(hub), registry)
+    app.add_middleware(Traffic, registry=registry)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ArtefactError, _status(422))
     app.add_exception_handler(ReleaseError, _status(409))
 
     def allowed(request: Request) -> Principal:
         who = gate(request)
+        setattr(request.state, ROLE, who.role)
         access.check(who, request.method, request.scope["route"].path, request.path_params)
         return who
 

@@ -24,6 +24,7 @@ from umiak_workers.contract.release import Envelope
 from umiak_workers.hub import lines, models, owners, replay, rounds, tables, views
 from umiak_workers.hub.change import Bell, Change, changing, cursor, since
 from umiak_workers.hub.reports import Key, Reports
+from umiak_workers.hub.tally import Tally
 
 Clock = Callable[[], float]
 
@@ -38,7 +39,8 @@ class Hub:
         self.room = Room(config.max_state_bytes)
         self.blobs = BlobStore(state / "blobs", config.max_blob_bytes, self.room)
         self.database = Database(config.database or f"sqlite:///{state / 'hub.db'}")
-        self.reports = Reports(config.silence_seconds)
+        self.tally = Tally()
+        self.reports = Reports(config.silence_seconds, self.tally)
         self.bell = Bell()
         self.hints_wanted = threading.Event()
         self.import_wanted = threading.Event()
@@ -261,7 +263,9 @@ class Hub:
     def round_done(self, namespace: str, resource: str, report: RoundReport) -> None:
         """A training Job's result."""
         with self.change() as change:
-            rounds.put(change, namespace, resource, report)
+            is_new = rounds.put(change, namespace, resource, report)
+        if is_new:
+            self.tally.round_done(namespace, resource, report.outcome)
 
     def settings(self, namespace: str, resource: str) -> LiveSettings:
         """Live settings of a JointInference."""

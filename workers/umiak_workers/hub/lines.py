@@ -4,14 +4,16 @@
 went); it takes every unfinished release of the line one step further, as `steps.next_step` says.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from umiak_workers.contract import topics
 from umiak_workers.contract.artefact import parse_manifest
 from umiak_workers.contract.errors import Refused, ReleaseError
-from umiak_workers.contract.fleet import FleetSpec, ReleaseSpec, ReleaseView
+from umiak_workers.contract.fleet import FleetSpec, LineView, ReleaseSpec, ReleaseView
 from umiak_workers.contract.release import Envelope, Release
 from umiak_workers.contract.wire import parse
 from umiak_workers.core.release import files_of, verify
@@ -204,3 +206,27 @@ def with_model(sql: Connection, digest: str) -> Iterator[str]:
 def count_unfinished(sql: Connection) -> int:
     """Releases that are under way."""
     return sql.execute(select(func.count()).where(_releases.state.in_(UNFINISHED))).scalar_one()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Every line's head; by namespace, releases by state and since when the oldest unfinished one has stood still."""
+
+    lines: tuple[LineView, ...]
+    releases: Mapping[str, Counter[str]]
+    waiting_since: Mapping[str, float]
+
+
+def standing(sql: Connection) -> Standing:
+    """How all lines stand, for whoever counts."""
+    heads = select(_lines.line, _lines.digest, _lines.sequence).order_by(_lines.line)
+    found = tuple(LineView(line=row.line, digest=row.digest, sequence=row.sequence) for row in sql.execute(heads))
+    releases: dict[str, Counter[str]] = {}
+    since: dict[str, float] = {}
+    by_state = select(_releases.line, _releases.state, func.count(), func.min(_releases.changed_at))
+    for line, state, count, oldest in sql.execute(by_state.group_by(_releases.line, _releases.state)):
+        namespace = line.partition("/")[0]
+        releases.setdefault(namespace, Counter())[state] += count
+        if state in UNFINISHED:
+            since[namespace] = min(oldest, since.get(namespace, oldest))
+    return Standing(found, releases, since)

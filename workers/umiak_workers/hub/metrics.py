@@ -8,12 +8,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
 from umiak_workers.contract.errors import Unavailable
-from umiak_workers.hub import lines, replay, tables
+from umiak_workers.hub import fleet_metrics, lines, replay, tables
 from umiak_workers.hub.hub import Hub
 
 
 class HubCollector(Collector):
-    """Gauges without labels that could grow."""
+    """The hub's own figures, and those of `fleet_metrics`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -36,6 +36,7 @@ class HubCollector(Collector):
 
     def _books(self) -> Iterator[Metric]:
         with self._hub.database.read() as sql:
+            yield from fleet_metrics.collect(self._hub, sql)
             samples, size = replay.totals(sql)
             unfinished = lines.count_unfinished(sql)
             counts = {

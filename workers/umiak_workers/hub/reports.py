@@ -11,6 +11,7 @@ from umiak_workers.contract.fleet import EdgeView
 from umiak_workers.contract.messages import AgentState, RouterState
 from umiak_workers.contract.wire import parse
 from umiak_workers.hub import tables
+from umiak_workers.hub.tally import Tally
 
 Key = tuple[str, str, str]
 """namespace, resource, edge"""
@@ -31,8 +32,9 @@ class Report:
 class Reports:
     """Every edge's last report, in memory; `flush` makes it durable."""
 
-    def __init__(self, silence_seconds: float) -> None:
+    def __init__(self, silence_seconds: float, tally: Tally) -> None:
         self._silence = silence_seconds
+        self._tally = tally
         self._lock = threading.Lock()
         self._known: dict[Key, Report] = {}
         self._dirty: set[Key] = set()
@@ -57,7 +59,9 @@ class Reports:
     def router(self, key: Key, state: RouterState, now: float) -> None:
         """Take a router's running totals."""
         with self._lock:
-            self._set(key, replace(self._known.get(key, Report()), router=state, seen_at=now, gone=False))
+            before = self._known.get(key, Report())
+            self._set(key, replace(before, router=state, seen_at=now, gone=False))
+        self._tally.said(key[0], key[1], before.router, state)
 
     def presence(self, key: Key, up: bool) -> None:
         """The broker saw an edge come or go. A hint: it says at once what silence would say later, and no more."""

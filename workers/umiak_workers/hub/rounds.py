@@ -13,8 +13,11 @@ KEPT = 200
 _rounds, _owners = tables.rounds.c, tables.owners.c
 
 
-def put(change: Change, namespace: str, resource: str, report: RoundReport) -> None:
-    """Take a report; the same round again replaces it. Raises Refused 404 for an unknown LifelongLearning."""
+def put(change: Change, namespace: str, resource: str, report: RoundReport) -> bool:
+    """Take a report; the same round again replaces it, and only a new one is True.
+
+    Raises Refused 404 for an unknown LifelongLearning.
+    """
     owner = (
         _owners.kind == "LifelongLearning",
         _owners.namespace == namespace,
@@ -26,16 +29,18 @@ def put(change: Change, namespace: str, resource: str, report: RoundReport) -> N
     here = (_rounds.namespace == namespace, _rounds.resource == resource)
     body = report.model_dump_json()
     again = update(tables.rounds).where(*here, _rounds.round == report.round).values(body=body)
-    if change.sql.execute(again).rowcount == 0:
+    is_new = change.sql.execute(again).rowcount == 0
+    if is_new:
         row = {"namespace": namespace, "resource": resource, "round": report.round, "body": body}
         change.sql.execute(insert(tables.rounds).values(**row))
         newest = select(_rounds.row).where(*here).order_by(_rounds.row.desc()).limit(KEPT)
         change.sql.execute(delete(tables.rounds).where(*here, _rounds.row.not_in(newest)))
     change.ring([uid])
+    return is_new
 
 
-def newest(sql: Connection, namespace: str, resource: str) -> tuple[RoundReport, ...]:
-    """The last SHOWN reports, oldest first."""
+def newest(sql: Connection, namespace: str, resource: str, most: int = SHOWN) -> tuple[RoundReport, ...]:
+    """The last `most` reports, oldest first."""
     found = select(_rounds.body).where(_rounds.namespace == namespace, _rounds.resource == resource)
-    texts = sql.execute(found.order_by(_rounds.row.desc()).limit(SHOWN)).scalars().all()
+    texts = sql.execute(found.order_by(_rounds.row.desc()).limit(most)).scalars().all()
     return tuple(parse(RoundReport, text) for text in reversed(texts))

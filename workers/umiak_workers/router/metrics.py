@@ -5,7 +5,7 @@ from collections import deque
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from umiak_workers.adapters.example_queue import Fill
-from umiak_workers.contract.messages import Answer
+from umiak_workers.contract.messages import LATENCY_SECONDS, Answer, Latency
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 NOT_OURS = ("edge", "cloud")
@@ -25,6 +25,13 @@ class RouterMetrics:
         )
         self._stages = Histogram(
             "umiak_stage_seconds", "Time per stage", ["stage"], buckets=SECONDS, registry=self.registry
+        )
+        self._answers = Histogram(
+            "umiak_answer_seconds",
+            "From the photo to its final answer",
+            ["route"],
+            buckets=LATENCY_SECONDS,
+            registry=self.registry,
         )
         self._overhead = Histogram(
             "umiak_router_overhead_seconds",
@@ -50,6 +57,7 @@ class RouterMetrics:
             self._revisions.inc()
             return
         self._frames.labels(answer.answered_by, answer.reason).inc()
+        self._answers.labels(answer.answered_by).observe(stages["total"] / 1000)
         if stages["total"] > deadline * 1000:
             self._overdue.inc()
         overhead = stages["total"] - sum(stages.get(stage, 0.0) for stage in NOT_OURS)
@@ -67,6 +75,18 @@ class RouterMetrics:
         self._held.set(fill.bytes)
         self._oldest.set(fill.oldest_seconds)
         self._dropped.set(fill.dropped)
+
+    def latency(self) -> dict[str, Latency]:
+        """How long answers took, by route, as a heartbeat carries it."""
+        counts: dict[str, list[int]] = {}
+        seconds: dict[str, float] = {}
+        for sample in (sample for metric in self._answers.collect() for sample in metric.samples):
+            route = sample.labels["route"]
+            if sample.name.endswith("_bucket"):
+                counts.setdefault(route, []).append(int(sample.value))
+            elif sample.name.endswith("_sum"):
+                seconds[route] = round(sample.value, 6)
+        return {route: Latency(counts=tuple(found), seconds=seconds[route]) for route, found in counts.items()}
 
     def overhead(self) -> tuple[float, float]:
         """(p50, p95) of the router's own milliseconds over the last frames; zeros before the first one."""

@@ -52,6 +52,7 @@ class Reporter:
             bytes_down=totals.get("bytes_down", 0),
             settings_version=self._policy.settings_version,
             at=self._clock.now(),
+            latency=self._metrics.latency(),
         )
 
     async def run(self, draw: Callable[[], float]) -> None:
