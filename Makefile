@@ -41,6 +41,11 @@ format: setup-dev ## format and mend what ruff can
 kube: ## build (once) or find kube-apiserver, etcd, controller-manager, scheduler, kubectl, kwok, helm
 	@tools/kube/provision.py >/dev/null
 
+.PHONY: images
+images: setup-dev ## build the container images (ARCH=amd64|arm64, IMAGES="edge hub", ARGS="--torch cuda")
+	@docker info >/dev/null 2>&1 || command -v podman buildah >/dev/null || tools/apt.sh need buildah=buildah
+	@$(VENV)/python tools/images/build.py --arch $(or $(ARCH),amd64) $(ARGS) $(IMAGES)
+
 .PHONY: dashboards
 dashboards: setup-dev ## write the Grafana dashboards and their page again (tools/dashboard_panels.py says what they show)
 	@$(VENV)/python tools/dashboards.py

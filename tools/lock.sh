@@ -9,3 +9,7 @@ compile() {
 printf 'uv>=0.13\nhatchling>=1.27\neditables\n' | compile - -o requirements/bootstrap.txt
 compile pyproject.toml --extra all --group dev -o requirements/dev.txt
 compile pyproject.toml --extra all -c requirements/dev.txt -o requirements/run.txt
+for role in operator edge hub; do
+  compile pyproject.toml --extra "$role" -c requirements/dev.txt -o "requirements/images/$role.txt"
+done
+compile pyproject.toml --extra cloud --extra trainer -c requirements/dev.txt -o requirements/images/cloud.txt
