@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kube")]
 
 import provision  # noqa: E402
-from containerd import Containerd  # noqa: E402
+from containerd import Containerd, remove_leftovers  # noqa: E402
 from control_plane import ControlPlane  # noqa: E402
 from hosts import OUTER, Failed, Host, Link, outer_link, run  # noqa: E402
 from kubeedge import CloudCore, EdgeNode, Kubectl  # noqa: E402
@@ -90,7 +90,7 @@ class Cluster:
     def join_plain(self) -> Node:
         """An edge with a plain kubelet, Ready: it reaches API server and gateway, but not the cluster's Services."""
         link, containerd = self._edge()
-        node = Node(PLAIN_EDGE, link.edge, self.plane, containerd, self.programs)
+        node = self.plain = Node(PLAIN_EDGE, link.edge, self.plane, containerd, self.programs)
         self._later(node.stop)
         node.start()
         self._registered(PLAIN_EDGE, lambda: node.processes.tail("kubelet"))
@@ -200,13 +200,16 @@ def lacking() -> str:
     return f"not found: {', '.join(missing)} (tools/kube/provision.py cluster builds Go programs)" if missing else ""
 
 
-def sweep() -> None:
-    """Remove the network of a cluster whose process was killed."""
+def sweep(folder: Path) -> None:
+    """Remove what is left of a cluster under `folder` whose process was killed."""
+    for left in folder.glob("containerd-*"):
+        remove_leftovers(left)
     for line in run("ip", "netns", "list").splitlines():
         if line.startswith("umiak-"):
             run("ip", "netns", "delete", line.split()[0])
     if Path(f"/sys/class/net/{OUTER}").exists():
         run("ip", "link", "delete", OUTER)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> int:
@@ -223,7 +226,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    sweep()
+    sweep(folder)
     cluster = Cluster(folder)
     try:
         cluster.start()

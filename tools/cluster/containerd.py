@@ -5,6 +5,8 @@ Needs Debian's containerd, runc and containernetworking-plugins.
 
 import contextlib
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,15 +105,9 @@ class Containerd:
         return total
 
     def stop(self) -> None:
-        """Kill all its containers, end it, and take its mounts down."""
-        if "containerd" in self.processes.running:
-            for task in self.ctr("tasks", "list", "--quiet").split():
-                _quietly(lambda task=task: self.ctr("tasks", "kill", "--signal", "9", task))
-            for name in self.ctr("containers", "list", "--quiet").split():
-                _quietly(lambda name=name: self.ctr("tasks", "delete", "--force", name))
-                _quietly(lambda name=name: self.ctr("containers", "delete", name))
+        """End it and all its containers; nothing of it is left but its files."""
         self.processes.stop()
-        unmount(self.folder)
+        remove_leftovers(self.folder)
 
     def _answers(self) -> bool:
         try:
@@ -142,11 +138,47 @@ class Containerd:
         }
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Containers, shims, mounts and pod networks of a containerd that has ended, even without warning."""
+    tasks = folder / "state" / "io.containerd.runtime.v2.task" / "k8s.io"
+    networks = {_network(file) for file in tasks.glob("*/config.json")} - {""}
+    for file in tasks.glob("*/init.pid"):
+        _kill(int(file.read_text()))
+    for pid in _shims(f"{folder}/containerd.sock"):
+        _kill(pid)
+    unmount(folder)
+    for name in networks:
+        _quietly(lambda name=name: run("ip", "netns", "delete", name))
+
+
 def unmount(folder: Path) -> None:
     """Take down every mount under a folder, the deepest first."""
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for place in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
-        _quietly(lambda place=place: run("umount", place))
+        _quietly(lambda place=place: run("umount", "--lazy", place))
+
+
+def _network(config: Path) -> str:
+    """Name of the network namespace that a pod's container joined; empty without one."""
+    spaces = json.loads(config.read_text())["linux"]["namespaces"]
+    path = next((space.get("path", "") for space in spaces if space["type"] == "network"), "")
+    return Path(path).name if "/netns/" in path else ""
+
+
+def _shims(socket: str) -> list[int]:
+    """Processes that were started for this containerd."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_bytes().decode(errors="replace").split("\0")
+            if "shim" in words[0] and socket in words:
+                found.append(int(file.parent.name))
+    return found
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _resident(pid: int) -> int:

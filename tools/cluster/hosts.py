@@ -98,6 +98,11 @@ class Link:
         self.cloud.run("tc", "qdisc", "replace", "dev", self.near, *rule)
         self.edge.run("tc", "qdisc", "replace", "dev", "up0", *rule)
 
+    def unshape(self) -> None:
+        """Let everything through again."""
+        self.cloud.run("tc", "qdisc", "del", "dev", self.near, "root")
+        self.edge.run("tc", "qdisc", "del", "dev", "up0", "root")
+
     def sent(self) -> tuple[int, int]:
         """Bytes on the wire so far: (from the edge, to the edge)."""
         folder = "/sys/class/net/up0/statistics"

@@ -60,7 +60,10 @@ class ControlPlane:
     prefix: tuple[str, ...] = ()
     """What runs a program where the control plane is to be, for example in a network namespace."""
     nodes: bool = False
-    """Whether real nodes are to join: then pods reach the API server, and it reaches kubelets."""
+    """Whether real nodes are to join: then pods reach the API server, and it reaches kubelets.
+
+    Pods of a node that is gone are deleted after one minute, not five, unless they tolerate it.
+    """
     url: str = ""
     _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
 
@@ -99,6 +102,7 @@ class ControlPlane:
             f"--kubelet-client-certificate={self.folder}/kubelet-client.crt",
             f"--kubelet-client-key={self.folder}/kubelet-client.key",
             "--kubelet-preferred-address-types=InternalIP",
+            "--default-unreachable-toleration-seconds=60", "--default-not-ready-toleration-seconds=60",
         ]  # fmt: skip
 
     def start_controllers(self) -> None:

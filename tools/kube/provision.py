@@ -41,14 +41,16 @@ KUBEEDGE = {
 }
 FOLDERS = {"coredns": "coredns", "cloudcore": "kubeedge", "edgecore": "kubeedge"}
 """Modules of their own, with locks of their own, in folders beside this file."""
-CLUSTER = (*NODE, "coredns", *KUBEEDGE)
+TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
+"""Delays what goes through it, where the kernel cannot; a module of its own."""
+CLUSTER = (*NODE, "coredns", *KUBEEDGE, "toxiproxy")
 KUBEEDGE_DEFINITIONS = "kubeedge-crds"
 """KubeEdge's resource definitions, which lie in its source: a folder beside its programs."""
 CLUSTER_COST = "about 200 MB of Go modules to download and 12 minutes on two idle cores, once"
 HELM_VERSION = "v3.19.5"
 HELM = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
 """A module of its own too, and optional: only the chart's tests need it."""
-MODULES = {"kwok": KWOK, "helm": HELM}
+MODULES = {"kwok": KWOK, "helm": HELM, "toxiproxy": TOXIPROXY}
 HELM_COST = "about 60 MB of Go modules to download and 2 minutes on two idle cores, once"
 COST = "about 150 MB of Go modules to download and 10 minutes on two idle cores, once (4 GB of Go build cache)"
 
@@ -188,7 +190,8 @@ def build_one(go: str, name: str, folder: Path) -> None:
         environment |= {"CGO_ENABLED": "1"}  # its SQLite is C
         copy_definitions(go, folder, environment)
     run(command, environment, where)
-    (scratch / name).replace(folder / name)
+    (made,) = scratch.iterdir()
+    made.replace(folder / name)
     shutil.rmtree(scratch)
 
 

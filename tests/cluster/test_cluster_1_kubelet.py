@@ -1,0 +1,103 @@
+"""A real kubelet: the page's own commands install Umiak, photos are answered, a Job trains, a model is rolled out."""
+
+import base64
+import json
+import re
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from cluster import PLAIN_EDGE, until
+from cluster_kit import SYSTEM, Camera, Site, note, page
+from hosts import Failed
+
+pytestmark = pytest.mark.timeout(900)
+TRAINED = 420
+"""Seconds that a round may take on a shared machine."""
+
+
+def forwarded(site: Site) -> AbstractContextManager[str]:
+    """The router's address, as the page says."""
+    return site.forwarded(f"deployment/yard-edge-{PLAIN_EDGE}", "yard", 8600)
+
+
+def test_every_pod_runs_where_only_restricted_ones_are_admitted(site: Site) -> None:
+    privileged = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "no", "namespace": SYSTEM},
+        "spec": {"hostNetwork": True, "containers": [{"name": "c", "image": "umiak/hub:0.1.0"}]},
+    }
+    with pytest.raises(Failed, match='violates PodSecurity "restricted'):
+        site.cluster.apply(privileged)
+    pods = site.items("pods", SYSTEM)
+    assert {pod["metadata"]["labels"]["umiak.dev/component"] for pod in pods} >= {
+        "operator", "hub", "signer", "broker", "gateway",
+    }  # fmt: skip
+    for pod in pods:
+        assert all(one["ready"] for one in pod["status"]["containerStatuses"]), site.pods()
+    assert "Phase:          Succeeded" in site.shell(f"helm test umiak -n {SYSTEM}")
+
+
+def test_the_page_leads_to_a_first_answer(site: Site, photos: Path) -> None:
+    began = time.time()
+    for command in page("install-kubernetes.md")["3. Ask for something"]:
+        site.shell(command, 300)
+    ready = time.time() - began
+    with forwarded(site) as router:
+        said = json.loads(site.shell(f"umiak infer {min(photos.iterdir())} --router {router} --json"))
+    assert said[0]["answer"]["revision"] == 0
+    note(kubelet_apply_to_ready_seconds=ready, kubelet_apply_to_first_answer_seconds=time.time() - began)
+
+
+def test_easy_photos_stay_at_the_edge_and_hard_ones_are_seen_by_the_cloud(site: Site, photos: Path) -> None:
+    with forwarded(site) as router:
+        lines = Camera(router, photos, site.folder, "--frames", "60", "--pace", "0.2").finish(300)
+    who = Counter(line["answer"]["answered_by"] for line in lines)
+    assert sum(who.values()) == 60
+    assert who["edge"], who
+    assert len(who) > 1, "no photo was answered with the cloud"
+    note(kubelet_edge_pod_resident_mebibytes=site.resident_mebibytes(site.cluster.plain.containerd))
+
+
+def test_a_job_trains_and_its_model_reaches_the_edge(site: Site, photos: Path) -> None:
+    """The page's own example: 60 hard photos at dusk, then a Job; what it makes is better there and is rolled out."""
+    before = site.get("ji", "yard")["status"]["line"]["digest"]
+    (command,) = page("install-kubernetes.md")["Learn from what was hard"]
+    site.shell(command)
+    with forwarded(site) as router:
+        camera = Camera(router, photos, site.folder, "--pace", "0.25", "--first", "1000")
+        until(lambda: bool(site.items("jobs")), TRAINED, "no Job: ", lambda: site.shell("kubectl get umiak -n yard"))
+        camera.stop()
+        logs = "kubectl logs -n yard -l umiak.dev/component=trainer --tail=20"
+        until(
+            lambda: "lastRound" in site.get("ll", "yard")["status"], TRAINED, "no verdict: ", lambda: site.shell(logs)
+        )
+        last = site.get("ll", "yard")["status"]["lastRound"]
+        assert last["outcome"] == "Promoted", last
+        assert last["base"] == before
+        after = Camera(router, photos, site.folder, "--pace", "1", "--first", "5000")
+        took = until(lambda: site.runs(after) == last["candidate"], 120, "the edge did not take the model")
+        after.stop()
+    until(lambda: site.get("ji", "yard")["status"]["line"]["digest"] == last["candidate"], 60, "the head did not move")
+    (patch,) = site.items("mp")
+    until(lambda: site.condition("mp", patch["metadata"]["name"], "Succeeded").get("status") == "True", 60, "not done")
+    note(kubelet_verdict_to_edge_seconds=took, kubelet_round_samples=last["samples"])
+
+
+def test_logs_are_read_with_kubectl(site: Site) -> None:
+    for container in ("edge", "router", "agent"):
+        text = site.shell(f"kubectl logs -n yard deployment/yard-edge-{PLAIN_EDGE} -c {container}")
+        assert f'"role": "{container}"' in text
+        assert not re.search(r"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{40,}", text), "a token in a log"
+    assert '"event": "ready"' in site.shell("kubectl logs -n yard deployment/yard-cloud")
+
+
+def test_deleting_the_resources_leaves_nothing(site: Site) -> None:
+    site.shell("kubectl delete ll,ji,mp --all -n yard --wait --timeout=60s")
+    until(lambda: site.gone(), 90, "left behind: ", lambda: site.shell("kubectl get all,secret,pvc -n yard"))
+    key = base64.b64decode(site.get("secret", "umiak-keys", SYSTEM)["data"]["operator.key"])
+    assert key, "the installation's keys are nobody's child"
+    site.cluster.kubectl("delete", "namespace", "yard", "--timeout=60s")
