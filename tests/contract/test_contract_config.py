@@ -1,11 +1,14 @@
 """Configs are strict, name the field, and survive the loss of their files."""
 
+import datetime
 import json
+import ssl
 from pathlib import Path
 
 import pytest
 
-from umiak_workers.adapters.configfile import durable_write, load
+from umiak_operators.cli.certificates import new_authority
+from umiak_workers.adapters.configfile import Loaded, durable_write, load
 from umiak_workers.contract.config import MinerRule, RouterConfig, SignerConfig, parse_config
 from umiak_workers.contract.endpoints import HUB, Endpoints
 from umiak_workers.contract.errors import ConfigError
@@ -67,6 +70,53 @@ def test_the_last_good_copy_is_used_when_the_mount_comes_back_empty(tmp_path: Pa
     again = load(RouterConfig, file, state, "router")
     assert (again.config, again.token) == (first.config, "token")
     assert again.endpoints.resolve(HUB) == "http://127.0.0.1:1"
+
+
+def authority(name: str) -> str:
+    """A certificate that signs others, PEM."""
+    return new_authority(name, datetime.datetime.now(datetime.UTC)).certificate.decode()
+
+
+def trusted(loaded: Loaded[RouterConfig], name: str) -> bool:
+    """Whether an authority of that name is among those that clients believe."""
+    subjects = [dict(pair for part in found["subject"] for pair in part) for found in loaded.trust.get_ca_certs()]
+    return any(subject.get("commonName") == name for subject in subjects)
+
+
+def test_authorities_beside_the_config_are_believed_beside_those_of_the_machine(tmp_path: Path) -> None:
+    file = written(tmp_path / "mount", ROUTER)
+    own = load(RouterConfig, file, None, "router").trust.get_ca_certs()
+    (tmp_path / "mount" / "ca.crt").write_text(authority("first") + authority("second"))
+    loaded = load(RouterConfig, file, None, "router")
+    assert trusted(loaded, "first")
+    assert trusted(loaded, "second")
+    assert len(loaded.trust.get_ca_certs()) == len(own) + 2
+    assert (loaded.trust.verify_mode, loaded.trust.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_authorities_survive_an_empty_mount_and_leave_when_they_are_taken_away(tmp_path: Path) -> None:
+    file, state, ca = written(tmp_path / "mount", ROUTER), tmp_path / "state", tmp_path / "mount" / "ca.crt"
+    ca.write_text(authority("ours"))
+    load(RouterConfig, file, state, "router")
+    ca.write_text("")
+    assert trusted(load(RouterConfig, file, state, "router"), "ours"), "one empty file is a mount that was lost"
+    for name in ("config.json", "endpoints.json", "token", "ca.crt"):
+        (tmp_path / "mount" / name).unlink()
+    assert trusted(load(RouterConfig, file, state, "router"), "ours")
+    written(tmp_path / "mount", ROUTER)
+    assert not trusted(load(RouterConfig, file, state, "router"), "ours"), "a whole mount without them means none"
+    file.unlink()
+    assert not trusted(load(RouterConfig, file, state, "router"), "ours")
+
+
+def test_authorities_that_are_none_are_named(tmp_path: Path) -> None:
+    file = written(tmp_path / "mount", ROUTER)
+    (tmp_path / "mount" / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match=r"mount/ca\.crt: expected certificates in PEM"):
+        load(RouterConfig, file, None, "router")
+    (tmp_path / "mount" / "ca.crt").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"mount/ca\.crt: expected certificates in PEM"):
+        load(RouterConfig, file, None, "router")
 
 
 def test_a_new_config_that_is_wrong_is_an_error_and_not_hidden_by_the_copy(tmp_path: Path) -> None:

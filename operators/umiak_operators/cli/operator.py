@@ -116,7 +116,8 @@ async def run(wiring: Wiring) -> None:
         await crds_served(api, pause=1)
         principal = identity.Principal("-", "-", "-", "operator")
         token = identity.token(wiring.platform.operator_key, principal)
-        fleet = await stack.enter_async_context(Fleet(wiring.hub, token, FleetTimes(request=5), clock, rng))
+        ca = wiring.platform.ca
+        fleet = await stack.enter_async_context(Fleet(wiring.hub, token, FleetTimes(request=5), clock, rng, ca))
         index, listed = Index(), asyncio.Event()
         world = World(api, index, wiring.platform, fleet, clock, ring=lambda key: reconciler.ring(key))
         cluster = Cluster(world, refresh_seconds=REFRESH_SECONDS)

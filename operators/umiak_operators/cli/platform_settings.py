@@ -1,9 +1,10 @@
 """What the operator is told about an installation: defaults, then a YAML file, then `UMIAK_...` variables."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
+from cryptography import x509
 from pydantic import Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,7 +16,16 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.wire import explain
 
 Url = Annotated[str, Field(pattern=r"^(https?|mqtts?)://[^\s]+$")]
-DEFAULT_IMAGES = {role: f"umiak/{role}:dev" for role in ("operator", "edge", "cloud", "trainer", "hub", "signer")}
+DEFAULT_IMAGES = {
+    "operator": "umiak/operator:dev",
+    "edge": "umiak/edge:dev",
+    "cloud": "umiak/cloud:dev",
+    "trainer": "umiak/cloud:dev",
+    "hub": "umiak/hub:dev",
+    "signer": "umiak/hub:dev",
+}
+"""role -> image; a trainer needs what a cloud worker has, a signer less than a hub."""
+_PEM: Final = "-----BEGIN CERTIFICATE-----"
 
 
 class PlatformSettings(BaseSettings):
@@ -42,6 +52,8 @@ class PlatformSettings(BaseSettings):
     """Hex text of the key under which tokens are HMACs. None: made once under the state folder."""
     trusted_keys: tuple[str, ...] = ()
     """Ed25519 public keys of the signer, base64. Empty: of the signing key made under the state folder."""
+    ca: str = ""
+    """Authorities that pods trust beside those of their image: PEM text, or a file of it. Empty: none."""
     state_volume: Literal["hostPath", "persistentVolumeClaim"] = "hostPath"
     storage_class: str | None = None
     state_size: str = "4Gi"
@@ -105,7 +117,21 @@ def platform(settings: PlatformSettings, state: Path) -> Platform:
         storage_class=settings.storage_class,
         state_size=settings.state_size,
         host_path_root=settings.host_path_root,
+        ca=authorities(settings.ca),
     )
+
+
+def authorities(given: str) -> str:
+    """PEM text as it stands, or that of a named file; raises ConfigError unless it is all certificates."""
+    if not given.strip():
+        return ""
+    try:
+        text = given if _PEM in given else Path(given).read_text()
+        x509.load_pem_x509_certificates(text.encode())
+    except (OSError, ValueError) as error:
+        where = "the text" if _PEM in given else given
+        raise ConfigError(f"ca: {where}: expected certificates in PEM ({error})") from error
+    return text.strip() + "\n"
 
 
 def _keys(settings: PlatformSettings, state: Path) -> tuple[bytes, tuple[str, ...]]:

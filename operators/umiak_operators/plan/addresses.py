@@ -52,6 +52,12 @@ def inside(platform: Platform, symbol: str) -> str:
     return known[symbol]
 
 
+def authorities(platform: Platform, known: Mapping[str, str]) -> str:
+    """The authorities that a pod with this endpoint map needs beside those of its image: none where it dials no TLS."""
+    encrypted = any(url.startswith(("https://", "mqtts://")) for url in known.values())
+    return platform.ca if encrypted else ""
+
+
 def cloud_url(platform: Platform, namespace: str, resource: str) -> str:
     """The address of a JointInference's cloud worker as its edges see it."""
     exact = platform.endpoints.get(endpoints.cloud(namespace, resource))

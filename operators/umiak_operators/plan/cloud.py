@@ -19,7 +19,9 @@ def cloud_objects(site: Site, cloud: Cloud) -> list[Obj]:
     name = names.cloud_pod(site.name)
     own = objects.labels(objects.owner_labels("JointInference", site.name), "cloud")
     metadata = objects.meta(name, site.namespace, own)
-    pod = Pod(name, own, (_part(site, cloud),), addresses.of_cloud(site.platform), {"emptyDir": {}}, _GRACE)
+    known = addresses.of_cloud(site.platform)
+    trusted = addresses.authorities(site.platform, known)
+    pod = Pod(name, own, (_part(site, cloud),), known, {"emptyDir": {}}, _GRACE, trusted)
     template = pod.template()
     keep_off_edges(template["spec"])
     return [

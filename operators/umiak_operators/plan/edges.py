@@ -93,7 +93,8 @@ def edge_pod(site: Site, node: Node, name: str, own: Mapping[str, str]) -> Pod:
     """Model server, router and agent around one state volume."""
     known = addresses.of_edge(site.platform, site.namespace, site.name, site.spec.cloud is not None)
     parts = (_edge(site, node), _router(site, node), _agent(site, node))
-    return Pod(name, own, parts, known, _state(site, node, name))
+    trusted = addresses.authorities(site.platform, known)
+    return Pod(name, own, parts, known, _state(site, node, name), authorities=trusted)
 
 
 def _principal(site: Site, node: Node, role: str) -> Principal:

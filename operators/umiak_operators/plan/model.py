@@ -59,6 +59,8 @@ class Platform:
     state_size: str = "4Gi"
     """Size of an edge's claim."""
     host_path_root: str = "/var/lib/umiak"
+    ca: str = ""
+    """Authorities (PEM) that pods trust beside those of their image, wherever they dial with TLS; empty: none."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""A pod of workers: each container sees its own config, token and keys; endpoint map and state volume are shared.
+"""A pod of workers: each container sees its own config, token and keys; endpoint map, authorities and state volume are
+shared.
 
-The config's content is inside the template's hash, so that a changed config replaces the pod; endpoints, tokens, keys
-and what changes live are not.
+The config's content and the authorities are inside the template's hash, so that a change of them replaces the pod;
+endpoints, tokens, keys and what changes live are not.
 """
 
 import json
@@ -20,7 +21,7 @@ from umiak_operators.plan.objects import (
     secret_volume,
     template,
 )
-from umiak_workers.contract.config import CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config
+from umiak_workers.contract.config import CA_FILE, CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config
 from umiak_workers.contract.identity import Principal, token
 
 STATE = "state"
@@ -59,14 +60,17 @@ class Pod:
     state_volume: Obj | None
     """The volume's source, for example `{"emptyDir": {}}`."""
     grace: int = 10
+    authorities: str = ""
+    """Certificates (PEM) that its clients trust as well."""
 
     def digest(self) -> str:
         """Hash of what the parts read once at start."""
-        return names.short_hash({part.role: _settled(part) for part in self.parts})
+        trusted = {CA_FILE: self.authorities} if self.authorities else {}
+        return names.short_hash({**{part.role: _settled(part) for part in self.parts}, **trusted})
 
     def template(self) -> Obj:
         """The pod template; callers add where it may run."""
-        volumes = [secret_volume(_config_volume(part), self.secret_name, _items(part)) for part in self.parts]
+        volumes = [secret_volume(_config_volume(part), self.secret_name, self._items(part)) for part in self.parts]
         if self.state_volume is not None:
             volumes.append({"name": STATE, **self.state_volume})
         containers = [_container(part) for part in self.parts]
@@ -75,11 +79,18 @@ class Pod:
     def files(self, operator_key: bytes) -> dict[str, bytes]:
         """Content of the pod's Secret."""
         found = {ENDPOINTS_FILE: _json(dict(self.endpoints))}
+        if self.authorities:
+            found[CA_FILE] = self.authorities.encode()
         for part in self.parts:
             found[f"{part.role}.json"] = _json(part.config.model_dump(mode="json"))
             found[f"{part.role}.{TOKEN_FILE}"] = token(operator_key, part.principal).encode()
             found.update(part.keys)
         return found
+
+    def _items(self, part: Part) -> dict[str, str]:
+        config, its_token = f"{part.role}.json", f"{part.role}.{TOKEN_FILE}"
+        shared = (ENDPOINTS_FILE, CA_FILE) if self.authorities else (ENDPOINTS_FILE,)
+        return {config: CONFIG_FILE, its_token: TOKEN_FILE, **{name: name for name in (*shared, *part.keys)}}
 
 
 def sized(default: Resources, wanted: Resources) -> Resources:
@@ -112,11 +123,6 @@ def _settled(part: Part) -> Mapping[str, Any]:
 
 def _config_volume(part: Part) -> str:
     return f"config-{part.role}"
-
-
-def _items(part: Part) -> dict[str, str]:
-    own = {f"{part.role}.json": CONFIG_FILE, f"{part.role}.{TOKEN_FILE}": TOKEN_FILE, ENDPOINTS_FILE: ENDPOINTS_FILE}
-    return {**own, **{name: name for name in part.keys}}
 
 
 def _container(part: Part) -> Obj:

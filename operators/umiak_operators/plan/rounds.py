@@ -76,7 +76,9 @@ def _template(lesson: Lesson, this: Round, name: str, own: dict[str, str]) -> Ob
 
 
 def _pod(lesson: Lesson, this: Round, name: str, own: dict[str, str]) -> Pod:
-    return Pod(name, own, (_part(lesson, this, name),), addresses.of_trainer(lesson.platform), {"emptyDir": {}})
+    known = addresses.of_trainer(lesson.platform)
+    trusted = addresses.authorities(lesson.platform, known)
+    return Pod(name, own, (_part(lesson, this, name),), known, {"emptyDir": {}}, authorities=trusted)
 
 
 def _part(lesson: Lesson, this: Round, name: str) -> Part:

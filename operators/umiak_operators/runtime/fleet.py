@@ -6,11 +6,13 @@ status), what could not be told is told on its return, and one long poll notices
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import certifi
 import httpx
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -66,10 +68,19 @@ class Hub(Protocol):
         """uids that the hub holds something for; empty while it is away."""
 
 
-class Fleet:
-    """One hub over HTTP. Enter it before use."""
+def _trusting(ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())  # for images without a bundle of their own
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
 
-    def __init__(self, url: str, token: str, times: FleetTimes, clock: Clock, rng: random.Random) -> None:
+
+class Fleet:
+    """One hub over HTTP. Enter it before use. `ca`: authorities (PEM) that it trusts beside those of its machine."""
+
+    def __init__(self, url: str, token: str, times: FleetTimes, clock: Clock, rng: random.Random, ca: str = "") -> None:
+        self._ca = ca
         self._url, self._token = url.rstrip("/"), token
         self._times, self._clock, self._rng = times, clock, rng
         self._away = ""
@@ -80,7 +91,10 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         self._http = httpx.AsyncClient(
-            base_url=self._url, headers={"Authorization": f"Bearer {self._token}"}, trust_env=False
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {self._token}"},
+            verify=_trusting(self._ca),
+            trust_env=False,
         )
         return self
 

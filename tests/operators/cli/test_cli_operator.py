@@ -1,12 +1,15 @@
 """What `umiak operator` is told, and what it says to mistakes."""
 
+import datetime
 from pathlib import Path
 
 import pytest
 import structlog.testing
+import yaml
 from kubernetes.client import Configuration
 
 from umiak_operators.cli import platform_settings
+from umiak_operators.cli.certificates import new_authority
 from umiak_operators.cli.operator import client_of, connection, crds_served
 from umiak_operators.runtime.cluster.api import ApiError
 from umiak_workers.contract.errors import ConfigError
@@ -67,6 +70,29 @@ hostPathRoot: /data/umiak
     assert made.images["edge"] == "registry.test/edge@sha256:0"
     assert made.images["cloud"] == "umiak/cloud:dev"
     assert not (tmp_path / "state").exists(), "named keys are not made"
+
+
+def test_roles_that_share_an_image(tmp_path: Path) -> None:
+    images = platform_settings.platform(platform_settings.load(None, None), tmp_path).images
+    assert (images["trainer"], images["signer"]) == (images["cloud"], images["hub"])
+
+
+def test_authorities_are_a_file_or_the_text_itself(tmp_path: Path) -> None:
+    def ca(said: str) -> str:
+        settings = platform_settings.load(write(tmp_path, yaml.safe_dump({"ca": said})), None)
+        return platform_settings.platform(settings, tmp_path).ca
+
+    text = new_authority("ours", datetime.datetime.now(datetime.UTC)).certificate.decode()
+    (tmp_path / "ca.crt").write_text(text)
+    assert ca(text) == ca(str(tmp_path / "ca.crt")) == text
+    assert ca("") == ""
+    for wrong, says in (
+        (str(tmp_path / "none.crt"), r"none\.crt"),
+        ("-----BEGIN CERTIFICATE-----", "ca: the text"),
+        (str(write(tmp_path, "no: certificate")), r"platform\.yaml: expected certificates in PEM"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            ca(wrong)
 
 
 BAD = [

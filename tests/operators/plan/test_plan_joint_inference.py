@@ -39,6 +39,37 @@ def test_children_of_two_edges_and_a_cloud(world: Any) -> None:
     assert kinds(desired(world.joint(), world.seen(), NOW)) == sorted(expected)
 
 
+def test_authorities_travel_to_every_container_that_dials_tls(world: Any) -> None:
+    def made(**platform: Any) -> Any:
+        return desired(world.joint(), world.seen(platform=replace(world.platform, **platform)), NOW)
+
+    def listed(plan: Any, name: str) -> list[bool]:
+        (pod,) = [
+            item["spec"]["template"]["spec"]
+            for item in plan.children
+            if (item["kind"], item["metadata"]["name"]) == ("Deployment", name)
+        ]
+        items = [volume["secret"]["items"] for volume in pod["volumes"] if "secret" in volume]
+        return [{"key": "ca.crt", "path": "ca.crt"} in found for found in items]
+
+    def held(plan: Any) -> set[str]:
+        secrets = [item for item in plan.children if item["kind"] == "Secret"]
+        return {item["metadata"]["name"] for item in secrets if "ca.crt" in item["data"]}
+
+    before, after, other = made(), made(ca="PEM"), made(ca="another")
+    assert held(before) == set()
+    assert held(after) == {"yard-edge-n1", "yard-edge-n2"}
+    assert listed(before, "yard-edge-n1") == [False] * 3
+    assert listed(after, "yard-edge-n1") == [True] * 3
+    assert listed(after, "yard-cloud") == [False], "it dials the hub inside, without TLS"
+    assert hashes(before)["yard-cloud"] == hashes(after)["yard-cloud"]
+    assert len({hashes(plan)["yard-edge-n1"] for plan in (before, after, other)}) == 3, "they are read once, at start"
+    outside = made(ca="PEM", inside={})
+    assert listed(outside, "yard-cloud") == [True]
+    plain = {"umiak://hub": "http://gate.test", "umiak://broker": "mqtt://gate.test"}
+    assert held(made(ca="PEM", endpoints=plain)) == set()
+
+
 def test_only_matching_nodes_become_edges(world: Any) -> None:
     nodes = (
         Node("in", {"zone": "a", "other": "x"}),

@@ -5,13 +5,15 @@ good copy there and falls back to it, saying so.
 """
 
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
 
-from umiak_workers.contract.config import CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config, parse_config
+from umiak_workers.adapters.trust import trusting
+from umiak_workers.contract.config import CA_FILE, CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config, parse_config
 from umiak_workers.contract.endpoints import Endpoints
 from umiak_workers.contract.errors import ConfigError
 
@@ -28,10 +30,12 @@ class Loaded(Generic[C]):
     endpoints: Endpoints
     token: str
     folder: Path
+    trust: ssl.SSLContext
+    """Whom its clients believe: the machine's authorities and those of `ca.crt`."""
 
 
 def load(kind: type[C], config_file: Path, state: Path | None, role: str) -> Loaded[C]:
-    """Read `config.json`, `endpoints.json` and `token` of one folder, or their last good copy under `state`.
+    """Read `config.json`, `endpoints.json`, `token` and `ca.crt` of one folder, or their last good copy under `state`.
 
     Raises ConfigError in one line that names the file and the field.
     """
@@ -47,7 +51,9 @@ def load(kind: type[C], config_file: Path, state: Path | None, role: str) -> Loa
 
 
 def _whole(folder: Path) -> bool:
-    return all((folder / name).is_file() and (folder / name).stat().st_size > 0 for name in _FILES)
+    """Every file is there and none is empty; only authorities may be absent."""
+    authorities = [CA_FILE] if (folder / CA_FILE).exists() else []
+    return all((folder / name).is_file() and (folder / name).stat().st_size > 0 for name in (*_FILES, *authorities))
 
 
 def _read(kind: type[C], folder: Path) -> Loaded[C]:
@@ -56,7 +62,13 @@ def _read(kind: type[C], folder: Path) -> Loaded[C]:
         Endpoints.parse(read_bytes(folder / ENDPOINTS_FILE)),
         read_bytes(folder / TOKEN_FILE).decode().strip(),
         folder,
+        trusting(_authorities(folder), str(folder / CA_FILE)),
     )
+
+
+def _authorities(folder: Path) -> str:
+    file = folder / CA_FILE
+    return read_bytes(file).decode(errors="replace") if file.exists() else ""
 
 
 def read_bytes(file: Path) -> bytes:
@@ -71,6 +83,10 @@ def _keep(folder: Path, copy: Path) -> None:
     copy.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in _FILES:
         durable_write(copy / name, (folder / name).read_bytes())
+    if (folder / CA_FILE).exists():
+        durable_write(copy / CA_FILE, (folder / CA_FILE).read_bytes())
+    else:
+        (copy / CA_FILE).unlink(missing_ok=True)
 
 
 def durable_write(file: Path, data: bytes) -> None:

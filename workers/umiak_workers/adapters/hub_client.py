@@ -4,6 +4,7 @@ Every call either gives what it says or raises: Unavailable (network trouble, 5x
 (401, 403), Refused (any other 4xx, with the hub's own text). Moving whole models lives in `model_transfer.py`.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from umiak_workers.adapters import model_transfer
+from umiak_workers.adapters.trust import trusting
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.errors import IdentityError, MessageError, Refused, Unavailable
 from umiak_workers.contract.messages import (
@@ -57,12 +59,21 @@ def check(response: httpx.Response) -> httpx.Response:
 
 
 class HubClient:
-    """One connection pool to the hub; safe to use from several threads. `timeout` bounds each network step, seconds."""
+    """One connection pool to the hub; safe to use from several threads. `timeout` bounds each network step, seconds.
 
-    def __init__(self, base_url: str, token: str, timeout: float) -> None:
+    `trust`: whom it believes, None: the authorities of this machine.
+    """
+
+    def __init__(self, base_url: str, token: str, timeout: float, trust: ssl.SSLContext | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers=headers,
+            timeout=timeout,
+            verify=trust or trusting("", "this machine"),
+            trust_env=False,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ that the last retained fact of each topic is remembered and said again on every 
 """
 
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from umiak_workers.adapters.trust import trusting
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.topics import LARGEST
 
@@ -64,26 +66,39 @@ def address(url: str) -> tuple[str, int, bool]:
 
 
 class MqttLink:
-    """A link as `principal` (client id and user name alike). `will` is said by the broker when the link breaks."""
+    """A link as `principal` (client id and user name alike). `will` is said by the broker when the link breaks.
 
-    def __init__(self, url: str, principal: str, password: str, will: Note | None, keepalive_seconds: int) -> None:
+    `trust`: whom it believes behind an mqtts address, None: the authorities of this machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        principal: str,
+        password: str,
+        will: Note | None,
+        keepalive_seconds: int,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         self._host, self._port, tls = address(url)
         self._keepalive = keepalive_seconds
         self._handlers: dict[str, Handler] = {}
         self._facts: dict[str, Note] = {}
         self._lock = threading.Lock()
+        self._trouble = ""
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=principal, protocol=paho.MQTTv311, clean_session=True
         )
         self._client.username_pw_set(principal, password)
         if tls:
-            self._client.tls_set_context(ssl.create_default_context())
+            self._client.tls_set_context(trust or trusting("", "this machine"))
         if will:
             self._client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         self._client.max_queued_messages_set(MOST_WAITING)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
+        self._client.on_connect_fail = self._unreached
         self._client.on_message = self._heard
 
     @property
@@ -139,6 +154,7 @@ class MqttLink:
         if reason.is_failure:
             log.warning("the broker refuses us", reason=str(reason))
             return
+        self._trouble = ""
         with self._lock:
             patterns, facts = list(self._handlers), list(self._facts.values())
         for pattern in patterns:
@@ -146,6 +162,13 @@ class MqttLink:
         for fact in facts:
             self._say(fact)
         log.info("broker connected", host=self._host, port=self._port)
+
+    def _unreached(self, client: paho.Client, userdata: Any) -> None:
+        """Called while paho handles the error; the same one again is not said again."""
+        trouble = str(sys.exc_info()[1])
+        if trouble != self._trouble:
+            log.warning("the broker is not reached", host=self._host, port=self._port, reason=trouble)
+        self._trouble = trouble
 
     def _disconnected(
         self, client: paho.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Properties | None

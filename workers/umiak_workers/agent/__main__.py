@@ -42,7 +42,7 @@ def _run(given: Arguments) -> None:
     state = given.state_folder()
     loaded = load(AgentConfig, given.config, state, ROLE)
     wake = threading.Event()
-    hub = HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS)
+    hub = HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS, loaded.trust)
     edge = EdgeClient(loaded.endpoints.resolve(edge_server()), RELOAD_SECONDS)
     agent = Agent(loaded.config, state, hub, edge, time.time, np.random.default_rng())
     _listen(loaded, wake)
@@ -58,7 +58,7 @@ def _listen(loaded: Loaded[AgentConfig], wake: threading.Event) -> None:
     if url is None:
         return
     principal, secret = str(claimed(loaded.token)), loaded.token.partition(".")[2]
-    link = MqttLink(url, principal, secret, None, KEEPALIVE_SECONDS)
+    link = MqttLink(url, principal, secret, None, KEEPALIVE_SECONDS, loaded.trust)
     link.subscribe(topics.line_hint(loaded.config.line), lambda topic, payload: wake.set())
     link.start()
 

@@ -40,7 +40,7 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     listener = serving.bind(loaded.endpoints, "cloud")
     with tempfile.TemporaryDirectory(prefix="umiak-cloud-") as temporary:
         state = given.state_folder() if given.state else Path(temporary)
-        with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS) as hub:
+        with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS, loaded.trust) as hub:
             cloud = wired(loaded, key, hub, state)
             try:
                 serve = serving.serve(build(cloud), listener, stop)

@@ -16,6 +16,8 @@ from umiak_workers.contract.wire import explain
 CONFIG_FILE = "config.json"
 ENDPOINTS_FILE = "endpoints.json"
 TOKEN_FILE = "token"
+CA_FILE = "ca.crt"
+"""Authorities (PEM) that a container's clients trust beside those of its machine; absent where there are none."""
 OPERATOR_KEY_FILE = "operator.key"
 """hub: the key under which every token is proven (hex text)."""
 RESOURCE_KEY_FILE = "resource.key"

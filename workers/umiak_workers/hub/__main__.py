@@ -93,7 +93,7 @@ def _link(loaded: Loaded[HubConfig]) -> MqttLink | None:
         return None
     who = str(identity.claimed(loaded.token))
     secret = loaded.token.partition(".")[2]
-    return MqttLink(loaded.endpoints.resolve(BROKER), who, secret, None, KEEPALIVE_SECONDS)
+    return MqttLink(loaded.endpoints.resolve(BROKER), who, secret, None, KEEPALIVE_SECONDS, loaded.trust)
 
 
 def _hinting(hub: Hub, link: MqttLink) -> Chore:

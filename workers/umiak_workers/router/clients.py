@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,7 @@ import httpx
 
 from umiak_workers.adapters.hub_client import HubClient, check
 from umiak_workers.adapters.photo import Media
+from umiak_workers.adapters.trust import trusting
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, MessageError, Refused, Unavailable
 from umiak_workers.contract.messages import (
@@ -27,7 +29,9 @@ CONNECT_SECONDS = 1.0
 class _Client:
     """A connection pool with an async context."""
 
-    def __init__(self, base_url: str, token: str | None, seconds: float, connections: int) -> None:
+    def __init__(
+        self, base_url: str, token: str | None, seconds: float, connections: int, trust: ssl.SSLContext
+    ) -> None:
         self._seconds = seconds
         self._http = httpx.AsyncClient(
             base_url=base_url.rstrip("/"),
@@ -36,6 +40,7 @@ class _Client:
             limits=httpx.Limits(
                 max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=50
             ),
+            verify=trust,
             trust_env=False,
         )
 
@@ -67,7 +72,7 @@ class HttpEdge(_Client):
     """The edge server of this pod. `seconds` bounds one prediction."""
 
     def __init__(self, base_url: str, seconds: float) -> None:
-        super().__init__(base_url, None, seconds, connections=8)
+        super().__init__(base_url, None, seconds, 8, trusting("", "this machine"))
 
     async def predict(self, photo: bytes, media: Media) -> Prediction:
         """See EdgePort.predict."""
@@ -83,10 +88,15 @@ class HttpEdge(_Client):
 
 
 class HttpCloud(_Client):
-    """The cloud worker. `seconds` bounds one example, from the first byte sent to the last one received."""
+    """The cloud worker. `seconds` bounds one example, from the first byte sent to the last one received.
 
-    def __init__(self, base_url: str, token: str, seconds: float, connections: int) -> None:
-        super().__init__(base_url, token, seconds, connections)
+    `trust`: whom it believes, None: the authorities of this machine.
+    """
+
+    def __init__(
+        self, base_url: str, token: str, seconds: float, connections: int, trust: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(base_url, token, seconds, connections, trust or trusting("", "this machine"))
 
     async def ask(self, header: ExampleHeader, photo: bytes) -> CloudReply:
         """See CloudPort.ask."""

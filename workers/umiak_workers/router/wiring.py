@@ -99,7 +99,7 @@ async def _cloud(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> CloudPo
     if symbol not in loaded.endpoints.known and all(rule.miner == "EdgeOnly" for rule in config.rules):
         return NoCloud()
     url, seconds = loaded.endpoints.resolve(symbol), cloud_seconds(config.deadline_milliseconds)
-    return await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1))
+    return await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1, loaded.trust))
 
 
 def _stores(stack: AsyncExitStack, config: RouterConfig, state: Path) -> Stores:
@@ -116,7 +116,7 @@ def _stores(stack: AsyncExitStack, config: RouterConfig, state: Path) -> Stores:
 
 def _hub(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> HttpHub:
     config = loaded.config
-    client = HubClient(loaded.endpoints.resolve(endpoints.HUB), loaded.token, HUB_SECONDS)
+    client = HubClient(loaded.endpoints.resolve(endpoints.HUB), loaded.token, HUB_SECONDS, loaded.trust)
     stack.callback(client.close)
     return HttpHub(client, config.namespace, config.resource, config.edge)
 
@@ -127,7 +127,7 @@ def _link(stack: AsyncExitStack, loaded: Loaded[RouterConfig], clock: Clock) -> 
         return None
     url, config = loaded.endpoints.resolve(endpoints.BROKER), loaded.config
     principal, password = str(claimed(loaded.token)), loaded.token.partition(".")[2]
-    link = MqttLink(url, principal, password, presence(config, False, clock.now()), KEEPALIVE_SECONDS)
+    link = MqttLink(url, principal, password, presence(config, False, clock.now()), KEEPALIVE_SECONDS, loaded.trust)
     link.start()
     stack.push_async_callback(lambda: asyncio.to_thread(link.stop, presence(config, False, clock.now())))
     return link

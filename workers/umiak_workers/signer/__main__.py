@@ -41,7 +41,7 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     book = Book(state)
     book.open()
     log.info("signer starts", public_key=public_text(key), lines=len(book.lines))
-    with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS) as hub:
+    with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS, loaded.trust) as hub:
         await _poll(Signer(hub, key, book), loaded.config.poll_seconds, stop)
 
 

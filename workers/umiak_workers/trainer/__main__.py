@@ -35,7 +35,7 @@ def main() -> None:
 def _run(given: Arguments) -> None:
     loaded = load(TrainerConfig, given.config, given.state, ROLE)
     config = loaded.config
-    with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS) as client:
+    with HubClient(loaded.endpoints.resolve(HUB), loaded.token, HUB_SECONDS, loaded.trust) as client:
         hub = PatientHub(client, PATIENCE_SECONDS)
         with tempfile.TemporaryDirectory(prefix="umiak-trainer-", dir=given.state) as work:
             report = run_round(hub, config, Path(work), time.time)

@@ -1,0 +1,24 @@
+"""Whom a client believes that it talks to the right server: the machine's own authorities, and one of an installation.
+
+An installation may sign its own certificates; what it trusts then travels beside the config, as `ca.crt`. It is added
+to the authorities of the machine, never put in their place, and names are always verified.
+"""
+
+import ssl
+
+import certifi
+
+from umiak_workers.contract.errors import ConfigError
+
+
+def trusting(authorities: str, where: str) -> ssl.SSLContext:
+    """A client's TLS context; `authorities` is PEM text, empty for none. Raises ConfigError that names `where`."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())  # for images without a bundle of their own
+    if not authorities.strip():
+        return context
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(f"{where}: expected certificates in PEM ({error})") from error
+    return context
