@@ -299,7 +299,7 @@ def test_edges_and_clocks_that_are_well() -> None:
     nodes = (node("cloud-1"), node("edge-1", KUBE_EDGE))
     found = list(check_nodes.check(facts(nodes=nodes, server_ahead=0.4)))
     assert said(found) == [("nodes.clock", "ok"), ("nodes.edges", "ok")]
-    assert found[1].found == "1 edge nodes, 1 of them by KubeEdge"
+    assert found[1].found == "edge nodes: 1, by KubeEdge: 1"
 
 
 AWAY = condition("Ready", "Unknown", message="Kubelet stopped posting node status.", since=600)
@@ -363,7 +363,7 @@ def lease(ahead: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("ahead", "level", "words"),
-    [(0, "ok", "clocks of 1 nodes agree"), (60, "warning", "60 s ahead of"), (-7200, "problem", "2 h behind")],
+    [(0, "ok", "agrees with the API server's: 1"), (60, "warning", "60 s ahead of"), (-7200, "problem", "2 h behind")],
 )
 def test_clocks_of_nodes(ahead: float, level: str, words: str) -> None:
     (found,) = [
@@ -421,7 +421,7 @@ def test_a_certificate_of_the_installation_is_made_anew_by_the_operator() -> Non
 def test_a_renewed_certificate_that_nobody_has_read() -> None:
     old = (Reach("gateway", TOLD["hub"], fingerprint="bb"), Reach("broker", TOLD["broker"], fingerprint="aa"))
     found = one(check_certificates.check(facts(deployments=parts(), secrets={"gate-tls": certificate()}, reaches=old)))
-    assert (found.check, found.found) == ("certificates.stale", "gateway still show another certificate")
+    assert (found.check, found.found) == ("certificates.stale", "another one is still shown by gateway")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_figures_are_read_where_the_hub_is_available() -> None:
         ("umiak_fleet_queue_items", 4.0), ("umiak_hub_state_bytes", 1e6),
     ]  # fmt: skip
     assert found.figures[0].labels == {"namespace": "yard", "resource": "a"}
+    walled, _ = gather({"/apis/apps/v1/deployments": list(parts()), place: 403})
+    assert (walled.figures, walled.gaps) == (None, ()), "a network between, not the API server"
     _, fake = gather({"/apis/apps/v1/deployments": list(parts(hub=0))})
     assert place not in fake.asked
     assert figures_of("nonsense\numiak_hub_state_bytes nan\n") == ()

@@ -126,7 +126,7 @@ def _certificate(facts: Facts, name: str, it: Certificate) -> Iterator[Finding]:
     shown = sorted({reach.part for reach in facts.reaches if reach.fingerprint not in ("", it.fingerprint)})
     if shown:
         restart = f"kubectl rollout restart -n {facts.namespace} deployment/umiak-gateway deployment/umiak-broker"
-        text, why = f"{' and '.join(shown)} still show another certificate", "a renewed certificate is read at start"
+        text, why = f"another one is still shown by {' and '.join(shown)}", "a renewed certificate is read at start"
         yield warning("certificates.stale", text, why, restart, subject=subject)
 
 

@@ -58,9 +58,8 @@ def _roles(facts: Facts, nodes: tuple[Obj, ...]) -> Iterator[Finding]:
         yield say("nodes.edges", f"no node carries {names.EDGE_ROLE}", why, label)
     else:
         kube_edge = sum(AGENT_ROLE in labels_of(node) for node in edges)
-        yield ok(
-            "nodes.edges", f"{len(edges)} edge nodes" + (f", {kube_edge} of them by KubeEdge" if kube_edge else "")
-        )
+        by = f", by KubeEdge: {kube_edge}" if kube_edge else ""
+        yield ok("nodes.edges", f"edge nodes: {len(edges)}{by}")
     if nodes and not others:
         yield problem(
             "nodes.cloud",
@@ -181,7 +180,7 @@ def _clocks(facts: Facts) -> Iterator[Finding]:
             subject=f"Node {name_of(lease)}",
         )
     if agreed:
-        yield ok("nodes.clock", f"the clocks of {agreed} nodes agree with the API server's")
+        yield ok("nodes.clock", f"nodes whose clock agrees with the API server's: {agreed}")
 
 
 def clock_ahead(lease: Obj) -> float | None:

@@ -55,7 +55,7 @@ def _definition(facts: Facts, name: str, wanted: Obj, live: Obj | None) -> Findi
     if live is None:
         return problem(
             "versions.definitions",
-            f"{name} is not defined in this cluster",
+            "is not defined in this cluster",
             "such resources cannot be applied, and the operator waits for all three definitions",
             *upgrade,
             subject=subject,

@@ -155,3 +155,7 @@ def _unreached(error: Exception, place: Place) -> Finding:
     text = f"the API server {place.server} was not reached: {error}"
     why = "the cluster is down, or this machine has no way to it; what runs at edges goes on"
     return unknown("access.server", text, why, "kubectl cluster-info", "kubectl config current-context")
+
+
+if __name__ == "__main__":
+    typer.run(doctor)
