@@ -18,7 +18,7 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 
 .PHONY: test
 test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server
-	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus
+	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus nginx=nginx-light
 	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
 	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 

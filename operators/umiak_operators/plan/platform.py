@@ -32,14 +32,16 @@ def platform_objects(platform: Platform, signing_key: bytes, namespace: str = NA
 def _hub(platform: Platform, namespace: str) -> list[Obj]:
     own = objects.labels(_INSTALLATION, "hub")
     metadata = objects.meta(names.HUB, namespace, own)
+    config = HubConfig(trusted_keys=platform.trusted_keys)
     part = Part(
         role="hub",
         image=platform.images["hub"],
-        config=HubConfig(trusted_keys=platform.trusted_keys),
+        config=config,
         principal=Principal("-", "-", "-", "hub"),
         resources=_HUB_NEEDS,
         port=names.PORTS["hub"],
         keys={OPERATOR_KEY_FILE: platform.operator_key.hex().encode()},
+        settled=config.model_dump(mode="json", exclude={"trusted_keys"}),  # no chart knows them before they are made
     )
     state = {"persistentVolumeClaim": {"claimName": names.HUB}}
     pod = Pod(names.HUB, own, (part,), addresses.of_hub(platform), state)
