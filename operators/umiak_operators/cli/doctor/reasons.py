@@ -145,7 +145,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "Published": Meaning("passing", "the release is signed, edges are being told", (_HUB_LOGS,)),
     "WaitingForHub": Meaning("passing", "the hub has not taken the release yet", (_HUB_LOGS,)),
     "WaitingForModel": Meaning(
-        "passing", "the hub does not have the new model yet", ("umiak model push DIR --help",)
+        "passing", "the hub does not have the new model yet", ("umiak model push DIR",)
     ),
     "WaitingForLine": Meaning("passing", "another release of the line comes first", ("kubectl get mp -n {namespace}",)),
     "WaitingForSignature": Meaning(
