@@ -86,7 +86,7 @@ def trusted(loaded: Loaded[RouterConfig], name: str) -> bool:
 def test_authorities_beside_the_config_are_believed_beside_those_of_the_machine(tmp_path: Path) -> None:
     file = written(tmp_path / "mount", ROUTER)
     own = load(RouterConfig, file, None, "router").trust.get_ca_certs()
-    (tmp_path / "mount" / "ca.crt").write_text(authority("first") + authority("second"))
+    (tmp_path / "mount" / "ca.crt").write_text("# première\n" + authority("first") + authority("second"))
     loaded = load(RouterConfig, file, None, "router")
     assert trusted(loaded, "first")
     assert trusted(loaded, "second")

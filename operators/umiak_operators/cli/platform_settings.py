@@ -126,12 +126,12 @@ def authorities(given: str) -> str:
     if not given.strip():
         return ""
     try:
-        text = given if _PEM in given else Path(given).read_text()
+        text = given if _PEM in given else Path(given).read_text(errors="replace")
         x509.load_pem_x509_certificates(text.encode())
     except (OSError, ValueError) as error:
         where = "the text" if _PEM in given else given
         raise ConfigError(f"ca: {where}: expected certificates in PEM ({error})") from error
-    return text.strip() + "\n"
+    return text.encode("ascii", "ignore").decode().strip() + "\n"  # comments may be in any language
 
 
 def _keys(settings: PlatformSettings, state: Path) -> tuple[bytes, tuple[str, ...]]:

@@ -86,6 +86,7 @@ def test_authorities_are_a_file_or_the_text_itself(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(text)
     assert ca(text) == ca(str(tmp_path / "ca.crt")) == text
     assert ca("") == ""
+    assert ca("# première\n" + text).isascii()
     for wrong, says in (
         (str(tmp_path / "none.crt"), r"none\.crt"),
         ("-----BEGIN CERTIFICATE-----", "ca: the text"),

@@ -7,12 +7,13 @@ good copy there and falls back to it, saying so.
 import os
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
 
-from umiak_workers.adapters.trust import trusting
+from umiak_workers.adapters.trust import add, trusting
 from umiak_workers.contract.config import CA_FILE, CONFIG_FILE, ENDPOINTS_FILE, TOKEN_FILE, Config, parse_config
 from umiak_workers.contract.endpoints import Endpoints
 from umiak_workers.contract.errors import ConfigError
@@ -30,8 +31,13 @@ class Loaded(Generic[C]):
     endpoints: Endpoints
     token: str
     folder: Path
-    trust: ssl.SSLContext
-    """Whom its clients believe: the machine's authorities and those of `ca.crt`."""
+    authorities: str
+    """Certificates (PEM) that its clients trust beside those of the machine; empty: none."""
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """Whom its clients believe. Made when somebody dials: it costs a megabyte, and tens of milliseconds."""
+        return trusting(self.authorities, CA_FILE)
 
 
 def load(kind: type[C], config_file: Path, state: Path | None, role: str) -> Loaded[C]:
@@ -62,13 +68,14 @@ def _read(kind: type[C], folder: Path) -> Loaded[C]:
         Endpoints.parse(read_bytes(folder / ENDPOINTS_FILE)),
         read_bytes(folder / TOKEN_FILE).decode().strip(),
         folder,
-        trusting(_authorities(folder), str(folder / CA_FILE)),
+        _authorities(folder / CA_FILE),
     )
 
 
-def _authorities(folder: Path) -> str:
-    file = folder / CA_FILE
-    return read_bytes(file).decode(errors="replace") if file.exists() else ""
+def _authorities(file: Path) -> str:
+    text = read_bytes(file).decode("ascii", "ignore") if file.exists() else ""  # comments may be in any language
+    add(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), text, str(file))  # an error now, not when somebody dials
+    return text
 
 
 def read_bytes(file: Path) -> bytes:

@@ -15,10 +15,15 @@ def trusting(authorities: str, where: str) -> ssl.SSLContext:
     """A client's TLS context; `authorities` is PEM text, empty for none. Raises ConfigError that names `where`."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())  # for images without a bundle of their own
+    add(context, authorities, where)
+    return context
+
+
+def add(context: ssl.SSLContext, authorities: str, where: str) -> None:
+    """Believe these as well (PEM text, empty for none); raises ConfigError that names `where`."""
     if not authorities.strip():
-        return context
+        return
     try:
         context.load_verify_locations(cadata=authorities)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"{where}: expected certificates in PEM ({error})") from error
-    return context
