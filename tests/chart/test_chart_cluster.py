@@ -319,7 +319,7 @@ def test_a_second_release_is_refused(prepared: Installation) -> None:
 def leftovers(kube: Kube) -> set[str]:
     """Everything of ours in the installation's namespace and beside namespaces, but for what Helm itself keeps."""
     kinds = "deployments,services,secrets,configmaps,persistentvolumeclaims,serviceaccounts,networkpolicies"
-    kinds += ",poddisruptionbudgets,pods"
+    kinds += ",poddisruptionbudgets,pods,cronjobs,jobs"
     names = kube.run("get", kinds, "-n", NAMESPACE, "-o", "name").stdout.split()
     names += kube.run("get", "clusterroles,clusterrolebindings,crds", "-o", "name").stdout.split()
     return {name for name in names if "umiak" in name}

@@ -168,13 +168,14 @@ def test_the_operator_may_do_what_the_reference_says(helm: Helm) -> None:
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every pod spec."""
     found = [body["spec"]["template"]["spec"] for body in objects if body["kind"] == "Deployment"]
+    found += [body["spec"]["jobTemplate"]["spec"]["template"]["spec"] for body in objects if body["kind"] == "CronJob"]
     return found + [body["spec"] for body in objects if body["kind"] == "Pod"]
 
 
 def test_what_every_pod_has(helm: Helm) -> None:
     said = {"imagePullSecrets": [{"name": "pull"}], "image": {"pullPolicy": "Always"}}
     found = pods(helm.objects(merged(VALUES, said)))
-    assert len(found) == 6, "operator, hub, signer, broker, gateway and the test"
+    assert len(found) == 7, "operator, hub, signer, broker, gateway, what renews the certificate, and the test"
     for spec in found:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] == 65532
@@ -187,7 +188,7 @@ def test_what_every_pod_has(helm: Helm) -> None:
             assert {"requests", "limits"} <= set(container["resources"])
             assert "env" not in container
     tokens = [spec for spec in found if spec["automountServiceAccountToken"]]
-    assert [spec["serviceAccountName"] for spec in tokens] == ["umiak-broker", "umiak-operator"]
+    assert [spec["serviceAccountName"] for spec in tokens] == ["umiak-broker", "umiak-operator", "umiak-operator"]
 
 
 def test_where_pods_run(helm: Helm) -> None:
@@ -221,6 +222,18 @@ def test_whose_certificate_is_shown(helm: Helm) -> None:
     off = {part: {"enabled": False} for part in ("gateway", "broker")}
     assert shown(merged(own, off)) == ([], set())
     assert shown(merged(own, {"gateway": {"enabled": False}})) == (["--tls=umiak-tls", "--make-tls"], {"umiak-tls"})
+
+
+def test_whoever_makes_the_certificate_looks_again_once_a_month(helm: Helm) -> None:
+    rendered = helm.objects(VALUES)
+    job = chosen(rendered, "CronJob", "umiak-certificate")["spec"]
+    (again,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    operator = chosen(rendered, "Deployment", "umiak-operator")["spec"]["template"]["spec"]
+    (first,) = operator["initContainers"]
+    assert {**again, "name": first["name"]} == first
+    assert job["schedule"] == "17 3 1 * *"
+    for said in ({"tls": {"existingSecret": "gate-tls"}}, {"tls": {"insecure": True}}):
+        assert "CronJob" not in {kind for kind, _ in names(helm.objects(merged(VALUES, said)))}
 
 
 def test_no_pod_mounts_the_authority(helm: Helm) -> None:
