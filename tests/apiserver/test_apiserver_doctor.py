@@ -279,9 +279,12 @@ def test_once_all_is_mended_it_has_nothing_to_say(broken: Kube, tmp_path: Path) 
     verdict(kube, "True", "Available", "edges and cloud are available")
     renew(kube, 0)
     for part in ("operator", "hub", "signer", "broker", "gateway"):
-        eventually(lambda name=f"umiak-{part}": available(kube, name), what=part)
-    eventually(lambda: bad(report(kube)) == {}, what="nothing wrong")
-    found = report(kube)
+        eventually(lambda name=f"umiak-{part}": available(kube, name), 90, what=part)
+    for _ in range(12):  # controllers of a busy machine take their time
+        found = report(kube)
+        if found.exit_code == 0:
+            break
+    assert bad(found) == {}
     assert found.exit_code == 0
     assert {one.check for one in found.findings if one.level == "warning"} <= {
         "certificates.gateway", "certificates.broker", "certificates.chain", "certificates.expiry",

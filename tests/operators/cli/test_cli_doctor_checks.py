@@ -92,6 +92,11 @@ def test_definitions_that_do_not_fit(definitions: Any, level: str, words: str) -
     assert found.next
 
 
+def test_without_definitions_in_the_package_only_absence_is_told() -> None:
+    assert list(check_versions.check(facts(definitions=live(drop="onCloudLoss")))) == []
+    assert one(check_versions.check(facts(definitions=live()[1:]))).subject.startswith("CustomResourceDefinition ")
+
+
 def test_another_version_is_installed() -> None:
     found = one(check_versions.check(facts(version="2.0", deployments=parts())))
     assert (found.check, found.level) == ("versions.installation", "warning")
@@ -170,6 +175,14 @@ PODS: list[tuple[dict[str, Any], str, str, str]] = [
         {"conditions": [condition("PodScheduled", "False", message="1 node(s) had untolerated taint {a: b}.")]},
         "pod-unscheduled", "taint", "does not tolerate",
     ),
+    (
+        {"phase": "Pending", "conditions": [NOT_YET], "initContainerStatuses": [container("installation", running={})]},
+        "pod-starting", "installation, which goes first", "wait until it is done",
+    ),
+    (
+        {"phase": "Failed", "containerStatuses": [container(terminated={"exitCode": 2, "finishedAt": ago(600)})]},
+        "pod-failed", "ended with code 2 10 min ago; last words: no such folder", "not done",
+    ),
     ({"phase": "Pending", "conditions": [NOT_YET]}, "pod-starting", "has not started for 17 min", "volume"),
     (
         {"phase": "Running", "conditions": [NOT_YET, condition("Ready", "False")],
@@ -193,6 +206,7 @@ def test_pods_in_plain_words(status: dict[str, Any], check: str, words: str, why
 
 
 HEALTHY = [
+    {"phase": "Failed", "containerStatuses": [container(terminated={"exitCode": 2, "finishedAt": ago(900_000)})]},
     {"phase": "Succeeded"},
     {"phase": "Running", "conditions": [condition("Ready", "True")]},
     {"phase": "Pending", "conditions": [condition("PodScheduled", "True", since=20)]},

@@ -23,6 +23,7 @@ PATIENCE: Final = 90.0
 """Seconds that a pod may take to start before anybody wonders."""
 _STUCK: Final = 300.0
 _RESTARTS: Final = 5
+_LATELY: Final = 86_400.0
 _PULL: Final = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable")
 _CONFIG: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
@@ -54,6 +55,12 @@ class Sick:
     def waiting(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = (self.status.get("state") or {}).get("waiting") or {}
         return found
+
+    @property
+    def words(self) -> str:
+        """The last line of its log, as the end of a sentence."""
+        said = self.facts.last_words.get((namespace_of(self.pod), name_of(self.pod), self.name), "")
+        return f"; last words: {said}" if said else ""
 
     @property
     def ended(self) -> Mapping[str, Any]:
@@ -110,13 +117,22 @@ def _leaving(facts: Facts, pod: Obj) -> Trouble | None:
     )
 
 
-def _evicted(facts: Facts, pod: Obj) -> Trouble | None:
+def _failed(facts: Facts, pod: Obj) -> Trouble | None:
+    """Evicted, or the pod of a Job that ended badly lately; the Job makes another one, or its resource says more."""
     status = status_of(pod)
-    if status.get("phase") != "Failed" or not status.get("reason"):
+    if status.get("phase") != "Failed":
         return None
-    why = "the node was short of something, mostly disk or memory; another pod takes its place"
-    text = f"{status['reason']}: {status.get('message', '')}"
-    return Trouble("pod-evicted", text, why, ("kubectl describe pod {pod} {at}", "kubectl top node"), severe=False)
+    if status.get("reason"):
+        why = "the node was short of something, mostly disk or memory; another pod takes its place"
+        text = f"{status['reason']}: {status.get('message', '')}"
+        return Trouble("pod-evicted", text, why, ("kubectl describe pod {pod} {at}", "kubectl top node"), severe=False)
+    for one in (Sick(facts, pod, item) for item in status.get("containerStatuses") or ()):
+        age = facts.age(one.ended.get("finishedAt"))
+        if one.ended.get("exitCode") and age is not None and age < _LATELY:
+            text = f"container {one.name} ended with code {one.ended['exitCode']} {span(age)} ago{one.words}"
+            why = "what it was to do is not done; a Job tries again, a training round starts anew with more samples"
+            return Trouble("pod-failed", text, why, (f"kubectl logs {{pod}} {{at}} -c {one.name}",), severe=False)
+    return None
 
 
 def _unscheduled(facts: Facts, pod: Obj) -> Trouble | None:
@@ -214,7 +230,6 @@ def _config(one: Sick, reason: str) -> Trouble:
 
 
 def _crash(one: Sick) -> Trouble:
-    words = one.facts.last_words.get((namespace_of(one.pod), name_of(one.pod), one.name), "")
     look = f"kubectl logs {{pod}} {{at}} -c {one.name} --previous"
     if one.ended.get("reason") == "OOMKilled":
         text = f"container {one.name} is killed again and again: it needs more memory than its limit"
@@ -224,9 +239,8 @@ def _crash(one: Sick) -> Trouble:
         return Trouble("pod-memory", text, "it starts anew each time and never gets far", (look, limit))
     code = one.ended.get("exitCode")
     ended = f" with code {code}" if code is not None else ""
-    said = f"; last words: {words}" if words else ""
     why = "Kubernetes starts it again, after longer and longer pauses (up to five minutes)"
-    return Trouble("pod-crash", f"container {one.name} ends again and again{ended}{said}", why, (look,))
+    return Trouble("pod-crash", f"container {one.name} ends again and again{ended}{one.words}", why, (look,))
 
 
 def _starting(facts: Facts, pod: Obj) -> Trouble | None:
@@ -234,6 +248,10 @@ def _starting(facts: Facts, pod: Obj) -> Trouble | None:
     age = facts.age(condition_of(pod, "PodScheduled").get("lastTransitionTime"))
     if status_of(pod).get("phase") != "Pending" or age is None or age < PATIENCE:
         return None
+    running = [str(one["name"]) for one in status_of(pod).get("initContainerStatuses") or () if _runs(one)]
+    if running:
+        why, look = "the others wait until it is done", f"kubectl logs {{pod}} {{at}} -c {running[0]}"
+        return Trouble("pod-starting", f"container {running[0]}, which goes first, runs for long", why, (look,))
     event = next(iter(facts.events_of(pod, "Pod")), None)
     said = f"{event.get('reason', '')}: {event.get('message', '')}" if event else ""
     look = "kubectl describe pod {pod} {at}"
@@ -245,6 +263,10 @@ def _starting(facts: Facts, pod: Obj) -> Trouble | None:
         )
     why = "its node has not started it: a volume, a network plugin, or a node that is away"
     return Trouble("pod-starting", f"has not started for {span(age)}{f': {said}' if said else ''}", why, (look,))
+
+
+def _runs(container: Mapping[str, Any]) -> bool:
+    return "running" in (container.get("state") or {})
 
 
 def _unready(facts: Facts, pod: Obj) -> Trouble | None:
@@ -266,7 +288,7 @@ def _unready(facts: Facts, pod: Obj) -> Trouble | None:
 
 
 _LOOKS: Final[tuple[Callable[[Facts, Obj], Trouble | None], ...]] = (
-    _leaving, _evicted, _unscheduled, _container, _starting, _unready,
+    _leaving, _failed, _unscheduled, _container, _starting, _unready,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from umiak_operators.api.resource import VERSION
+from umiak_operators.api.resource import GROUP, PLURALS, VERSION
 from umiak_operators.cli.doctor.facts import Facts, Obj, condition_of, labels_of, name_of, status_of
 from umiak_operators.cli.doctor.finding import Finding, ok, problem, warning
 from umiak_operators.runtime.structure import missing
@@ -39,6 +39,9 @@ def _definitions(facts: Facts) -> Iterator[Finding]:
     if facts.definitions is None:
         return
     there, good = {name_of(body): body for body in facts.definitions}, 0
+    if not facts.packaged:
+        for name in sorted({f"{plural}.{GROUP}" for plural in PLURALS.values()} - there.keys()):
+            yield _undefined(facts, name)
     for name, wanted in sorted(facts.packaged.items()):
         found = _definition(facts, name, wanted, there.get(name))
         good += found is None
@@ -49,17 +52,21 @@ def _definitions(facts: Facts) -> Iterator[Finding]:
         yield ok("versions.definitions", f"{good} resource definitions, all as this version has them")
 
 
+def _undefined(facts: Facts, name: str) -> Finding:
+    why = "such resources cannot be applied, and the operator waits for all three definitions"
+    text, subject = "is not defined in this cluster", f"CustomResourceDefinition {name}"
+    return problem("versions.definitions", text, why, *_upgrade(facts), subject=subject)
+
+
+def _upgrade(facts: Facts) -> tuple[str, str]:
+    return "kubectl apply -f crds/", f"or, installed by Helm: {facts.helm()}"
+
+
 def _definition(facts: Facts, name: str, wanted: Obj, live: Obj | None) -> Finding | None:
-    upgrade = ("kubectl apply -f crds/", f"or, installed by Helm: {facts.helm()}")
+    upgrade = _upgrade(facts)
     subject = f"CustomResourceDefinition {name}"
     if live is None:
-        return problem(
-            "versions.definitions",
-            "is not defined in this cluster",
-            "such resources cannot be applied, and the operator waits for all three definitions",
-            *upgrade,
-            subject=subject,
-        )
+        return _undefined(facts, name)
     if condition_of(live, "Established").get("status") != "True":
         why = condition_of(live, "NamesAccepted").get("message") or "the API server has not accepted it yet"
         text = "the API server does not serve these resources"

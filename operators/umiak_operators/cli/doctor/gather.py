@@ -206,7 +206,9 @@ class Gathering:
         found: dict[tuple[str, str, str], str] = {}
         for pod, container in _ending(facts)[:_MOST_LOGS]:
             space, name = namespace_of(pod), name_of(pod)
-            query = {"container": container, "tailLines": "5", "previous": "true", "limitBytes": "16384"}
+            query = {"container": container, "tailLines": "5", "limitBytes": "16384"}
+            if status_of(pod).get("phase") != "Failed":
+                query["previous"] = "true"
             try:
                 text = self.reader.text(f"/api/v1/namespaces/{space}/pods/{name}/log", query)
             except ApiError as error:
@@ -240,8 +242,10 @@ class Gathering:
 
 
 def packaged() -> dict[str, Obj]:
-    """The resource definitions of this version, by name."""
+    """The resource definitions of this version, by name; none where a package was built without them."""
     folder = package.files("umiak_operators").joinpath("crds")
+    if not folder.is_dir():
+        return {}
     found = [yaml.safe_load(file.read_text()) for file in folder.iterdir() if file.name.endswith(f".{GROUP}.yaml")]
     return {name_of(body): body for body in found}
 
@@ -265,7 +269,7 @@ def _settings(body: Obj) -> Mapping[str, Any] | None:
 
 
 def _ending(facts: Facts) -> list[tuple[Obj, str]]:
-    """Containers that have ended badly at least once, and do not run well now."""
+    """Containers that have ended badly at least once, and do not run well now; those of failed Jobs as well."""
     return [
         (pod, str(one["name"]))
         for pod in facts.pods or ()
@@ -273,8 +277,12 @@ def _ending(facts: Facts) -> list[tuple[Obj, str]]:
             *(status_of(pod).get("initContainerStatuses") or ()),
             *(status_of(pod).get("containerStatuses") or ()),
         )
-        if one.get("restartCount", 0) > 0 and not one.get("ready")
+        if not one.get("ready") and (one.get("restartCount", 0) > 0 or _failed(one))
     ]
+
+
+def _failed(container: Mapping[str, Any]) -> bool:
+    return bool(((container.get("state") or {}).get("terminated") or {}).get("exitCode"))
 
 
 def _dials(facts: Facts) -> list[Callable[[], Reach]]:
