@@ -47,5 +47,5 @@ def test_files_that_the_page_links_to_are_there() -> None:
 
 def test_figures_that_the_doctor_reads_are_exported() -> None:
     metrics = (ROOT / "docs" / "reference" / "metrics.md").read_text()
-    for name in re.findall(r'"(umiak_[a-z_]+)"', SOURCE):
+    for name in re.findall(r'"(umiak_(?:hub|fleet)_[a-z_]+)"', SOURCE):
         assert f"`{name}`" in metrics, name
