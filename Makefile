@@ -5,6 +5,9 @@ VENV := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
 SCENE ?= yard
 WORKERS = -n auto --maxprocesses 4 --dist loadgroup
+# What a real node needs of Debian; CNI's plugins have no program on PATH.
+CLUSTER = containerd=containerd runc=runc iptables=iptables conntrack=conntrack ip=iproute2 gcc=gcc curl=curl \
+	../lib/cni/bridge=containernetworking-plugins buildah=buildah
 DEMO = $(VENV)/umiak demo $(if $(DATA),--data "$(DATA)",--scene $(SCENE)) $(DEMO_ARGS)
 
 .PHONY: help
@@ -17,14 +20,16 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 	@$(DEMO)
 
 .PHONY: test
-test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server
+test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server; as root on Linux a real cluster
 	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus nginx=nginx-light
+	@[ "$$(id -u)" != 0 ] || tools/apt.sh $(if $(CI),need,want) $(CLUSTER)
+	@[ "$$(id -u)" != 0 ] || tools/kube/provision.py cluster >/dev/null || [ -z "$(CI)" ]
 	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
-	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS); done=$$?; tools/cluster/figures.py; exit $$done
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)
-	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not train" $(WORKERS) $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not cluster and not train" $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: check
 check: setup-dev ## ruff, mypy --strict, import-linter

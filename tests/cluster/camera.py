@@ -29,6 +29,8 @@ def push(client: httpx.Client, router: str, sequence: int, photo: bytes) -> dict
             reply = client.post(router + routes.FRAMES, params=query, content=photo, headers=headers)
             if reply.status_code == 200:
                 break
+            if 400 <= reply.status_code < 500:
+                raise SystemExit(f"photo {sequence}: {reply.status_code} {reply.text}")
         except httpx.HTTPError:
             pass
         time.sleep(0.1)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster import PLAIN_EDGE, until
@@ -42,14 +43,25 @@ def test_every_pod_runs_where_only_restricted_ones_are_admitted(site: Site) -> N
 
 
 def test_the_page_leads_to_a_first_answer(site: Site, photos: Path) -> None:
+    apply, *others = page("install-kubernetes.md")["3. Ask for something"][0].splitlines()
     began = time.time()
-    for command in page("install-kubernetes.md")["3. Ask for something"]:
-        site.shell(command, 300)
-    ready = time.time() - began
-    with forwarded(site) as router:
-        said = json.loads(site.shell(f"umiak infer {min(photos.iterdir())} --router {router} --json"))
-    assert said[0]["answer"]["revision"] == 0
-    note(kubelet_apply_to_ready_seconds=ready, kubelet_apply_to_first_answer_seconds=time.time() - began)
+    site.shell(apply)
+    answers: list[dict[str, Any]] = []
+    until(lambda: bool(answers or answers.extend(asked(site, min(photos.iterdir())))), 120, "no answer: ", site.pods)
+    first = time.time() - began
+    site.shell("\n".join(others), 300)
+    note(kubelet_apply_to_first_answer_seconds=first, kubelet_apply_to_ready_seconds=time.time() - began)
+    assert answers[0]["answer"]["revision"] == 0
+
+
+def asked(site: Site, photo: Path) -> list[dict[str, Any]]:
+    """What the edge says of a photo; nothing while it cannot be asked."""
+    try:
+        with forwarded(site) as router:
+            found: list[dict[str, Any]] = json.loads(site.shell(f"umiak infer {photo} --router {router} --json"))
+            return found
+    except AssertionError:
+        return []
 
 
 def test_easy_photos_stay_at_the_edge_and_hard_ones_are_seen_by_the_cloud(site: Site, photos: Path) -> None:

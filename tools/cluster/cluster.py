@@ -29,6 +29,7 @@ from control_plane import ControlPlane  # noqa: E402
 from hosts import OUTER, Failed, Host, Link, outer_link, run  # noqa: E402
 from kubeedge import CloudCore, EdgeNode, Kubectl  # noqa: E402
 from node import NameServer, Node  # noqa: E402
+from processes import Processes  # noqa: E402
 
 CLOUD_NODE = "cloud-1"
 CLOUD_ADDRESS = "10.213.0.1"
@@ -75,7 +76,7 @@ class Cluster:
         self._later(names.stop)
         names.start()
         self.apply(*names.objects(), *self._volumes())
-        self._registered(CLOUD_NODE, lambda: self.node.processes.tail("kubelet"))
+        self._registered(CLOUD_NODE, "kubelet", self.node.processes)
 
     def start_kubeedge(self) -> None:
         """CloudCore, ready for edges."""
@@ -93,7 +94,7 @@ class Cluster:
         node = self.plain = Node(PLAIN_EDGE, link.edge, self.plane, containerd, self.programs)
         self._later(node.stop)
         node.start()
-        self._registered(PLAIN_EDGE, lambda: node.processes.tail("kubelet"))
+        self._registered(PLAIN_EDGE, "kubelet", node.processes)
         return node
 
     def join(self, name: str) -> EdgeNode:
@@ -103,7 +104,7 @@ class Cluster:
         self._later(node.stop)
         node.start_broker()
         node.start(self._token())
-        self._registered(name, lambda: node.processes.tail("edgecore"))
+        self._registered(name, "edgecore", node.processes)
         return node
 
     def load(self, archives: Sequence[Path]) -> None:
@@ -137,11 +138,11 @@ class Cluster:
         link.create()
         return link, self._containerd(edge, f"10.88.{self._links}.0/24")
 
-    def _registered(self, name: str, tail: Callable[[], str]) -> None:
+    def _registered(self, name: str, agent: str, processes: Processes) -> None:
         def listed() -> bool:
             return f"node/{name}" in self.kubectl("get", "nodes", "-o", "name").split()
 
-        until(listed, 90, f"node {name} did not register:\n", tail)
+        processes.wait(agent, listed, 90)
         self.wait(f"node/{name}", "Ready")
 
     def _containerd(self, host: Host, network: str) -> Containerd:

@@ -122,6 +122,8 @@ def outer_link(cloud: Host) -> None:
     run("ip", "link", "set", OUTER, "up")
     cloud.run("ip", "address", "add", f"{cloud.address}/30", "dev", "test0")
     cloud.run("ip", "link", "set", "test0", "up")
+    # CloudCore wants a default route to know its own address by; the test's machine forwards nothing
+    cloud.run("ip", "route", "add", "default", "via", "10.213.0.2")
 
 
 def run(*command: str, feed: str | None = None) -> str:

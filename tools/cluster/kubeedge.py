@@ -132,9 +132,10 @@ class EdgeNode:
             evictionHard={"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             imageGCHighThresholdPercent=100,
         )
-        hub.update(httpServer=f"https://{self.link.gateway}:10002", token=token)
-        hub["websocket"]["server"] = f"{self.link.gateway}:10000"
+        hub.update(httpServer=f"https://{self.link.cloud.address}:10002", token=token)
+        hub["websocket"]["server"] = f"{self.link.cloud.address}:10000"
         modules["edgeStream"]["enable"] = False
+        modules["metaManager"]["remoteQueryTimeout"] = 10  # seconds; a lost question for a Secret is asked again then
         return config  # type: ignore[no-any-return]
 
 
