@@ -1,5 +1,6 @@
 """JointInference as Python sees it: an edge model on many nodes, a cloud worker behind it, and what counts as hard."""
 
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -35,7 +36,10 @@ class Nodes(Spec):
 
 
 class Http(Spec):
-    """Photos pushed to the router on the loopback address of the edge pod."""
+    """Photos pushed to the router on the loopback address of the edge pod and, with `host_port`, of its node."""
+
+    host_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    host_ip: Annotated[IPv4Address, Field(alias="hostIP")] = IPv4Address("127.0.0.1")
 
 
 class Directory(Spec):

@@ -12,14 +12,19 @@ _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"
 
 
-def of_edge(platform: Platform, namespace: str, resource: str, with_cloud: bool) -> dict[str, str]:
-    """An edge pod dials hub, broker and, where there is one, its cloud worker; it listens on its loopback alone."""
+def of_edge(
+    platform: Platform, namespace: str, resource: str, *, with_cloud: bool, opened: bool = False
+) -> dict[str, str]:
+    """An edge pod dials hub, broker and, where there is one, its cloud worker.
+
+    It listens on its loopback alone; `opened`: the router also where a port of its node leads.
+    """
     known = {
         HUB: platform.endpoints[HUB],
         BROKER: platform.endpoints[BROKER],
         endpoints.edge_server(): _listener("edge", _LOOPBACK),
         endpoints.listen("edge"): _listener("edge", _LOOPBACK),
-        endpoints.listen("router"): _listener("router", _LOOPBACK),
+        endpoints.listen("router"): _listener("router", _EVERYWHERE if opened else _LOOPBACK),
     }
     if with_cloud:
         known[endpoints.cloud(namespace, resource)] = cloud_url(platform, namespace, resource)

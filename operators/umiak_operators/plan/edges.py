@@ -91,7 +91,13 @@ def edge_objects(site: Site, node: Node) -> list[Obj]:
 
 def edge_pod(site: Site, node: Node, name: str, own: Mapping[str, str]) -> Pod:
     """Model server, router and agent around one state volume."""
-    known = addresses.of_edge(site.platform, site.namespace, site.name, site.spec.cloud is not None)
+    known = addresses.of_edge(
+        site.platform,
+        site.namespace,
+        site.name,
+        with_cloud=site.spec.cloud is not None,
+        opened=_opened(site.spec) is not None,
+    )
     parts = (_edge(site, node), _router(site, node), _agent(site, node))
     trusted = addresses.authorities(site.platform, known)
     return Pod(name, own, parts, known, _state(site, node, name), authorities=trusted)
@@ -122,7 +128,23 @@ def _router(site: Site, node: Node) -> Part:
         deadline_milliseconds=spec.deadline_milliseconds,
     )
     image, principal = site.platform.images["edge"], _principal(site, node, "router")
-    return Part("router", image, config, principal, _ROUTER_NEEDS, settled=live.settled(config))
+    opened = _opened(spec)
+    return Part(
+        "router",
+        image,
+        config,
+        principal,
+        _ROUTER_NEEDS,
+        port=names.PORTS["router"] if opened else None,
+        node_port=opened,
+        settled=live.settled(config),
+    )
+
+
+def _opened(spec: JointInference) -> tuple[str, int] | None:
+    """Address and port of the node that lead to the router."""
+    http = spec.edge.source.http
+    return (str(http.host_ip), http.host_port) if http and http.host_port else None
 
 
 def _agent(site: Site, node: Node) -> Part:

@@ -43,6 +43,8 @@ class Part:
     """Whether it listens, so can be asked for readiness."""
     port: int | None = None
     """The port that others reach it at; None: loopback only, or no listener."""
+    node_port: tuple[str, int] | None = None
+    """Address and port of the node that lead to `port`."""
     keys: Mapping[str, bytes] = field(default_factory=dict)
     """Key files by file name."""
     settled: Mapping[str, Any] | None = None
@@ -132,7 +134,10 @@ def _container(part: Part) -> Obj:
     resources = part.resources.model_dump(mode="json", exclude_none=True)
     found = container(part.role, part.image, names.command(part.role, part.state), resources, mounts)
     if part.port is not None:
-        found["ports"] = [{"name": "http", "containerPort": part.port, "protocol": "TCP"}]
+        port = {"name": "http", "containerPort": part.port, "protocol": "TCP"}
+        if part.node_port is not None:
+            port["hostIP"], port["hostPort"] = part.node_port
+        found["ports"] = [port]
     if part.probed:
         found["readinessProbe"] = readiness()
     return found

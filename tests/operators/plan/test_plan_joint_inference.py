@@ -132,6 +132,20 @@ def test_a_pod_of_an_edge_knows_two_outside_addresses_and_its_cloud(world: Any, 
     assert inside["umiak://hub"] == "http://umiak-hub.umiak-system.svc:8800"
 
 
+def test_a_port_of_the_node_leads_to_the_router_alone(world: Any, pick: Any, files: Any) -> None:
+    def listening(plan: Any) -> Any:
+        known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+        return [known[f"umiak://listen/{role}"] for role in ("edge", "router")]
+
+    closed = desired(world.joint(edge=world.edge(source={"http": {}})), world.seen(), NOW)
+    opened = desired(world.joint(edge=world.edge(source={"http": {"hostPort": 8601}})), world.seen(), NOW)
+    containers = pick(opened, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]["containers"]
+    port = {"name": "http", "containerPort": 8600, "protocol": "TCP", "hostIP": "127.0.0.1", "hostPort": 8601}
+    assert {item["name"]: item.get("ports") for item in containers} == {"edge": None, "router": [port], "agent": None}
+    assert listening(opened) == ["http://127.0.0.1:8500", "http://0.0.0.0:8600"]
+    assert listening(closed) == ["http://127.0.0.1:8500", "http://127.0.0.1:8600"]
+
+
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
