@@ -121,6 +121,9 @@ class MqttLink:
         stopper = threading.Thread(target=self._client.loop_stop, daemon=True)  # may sit in a connect that hangs
         stopper.start()
         stopper.join(FAREWELL_SECONDS)
+        # Without a way back to us paho's client goes, and closes its sockets, when the last one lets go of it.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
+        self._client.on_connect_fail = None
 
     def publish(self, note: Note) -> bool:
         """See Link.publish. A retained note is remembered and said again on every connect; an empty one forgets."""

@@ -11,9 +11,22 @@ import certifi
 from umiak_workers.contract.errors import ConfigError
 
 
+class Tidy(ssl.SSLSocket):
+    """A socket that is closed when its handshake fails: paho only forgets it, and tries again all day."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """See SSLSocket."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def trusting(authorities: str, where: str) -> ssl.SSLContext:
     """A client's TLS context; `authorities` is PEM text, empty for none. Raises ConfigError that names `where`."""
     context = ssl.create_default_context()
+    context.sslsocket_class = Tidy
     context.load_verify_locations(certifi.where())  # for images without a bundle of their own
     add(context, authorities, where)
     return context
