@@ -164,8 +164,9 @@ class Site:
         return edge.memory("yard-edge-") / 2**20
 
     def runs(self, camera: Camera) -> str:
-        """Digest of the model of a camera's last answer."""
-        return str(camera.answers()[-1]["answer"]["model"])
+        """Digest of the model of a camera's last answer; empty before the first."""
+        answers = camera.answers()
+        return str(answers[-1]["answer"]["model"]) if answers else ""
 
     def pods(self) -> str:
         """All pods, for a message."""

@@ -108,9 +108,19 @@ def test_photos_are_answered_and_hard_ones_reach_the_cloud(
     note(kubeedge_edge_pod_resident_mebibytes=resident)
 
 
+def push_model(site: Site) -> None:
+    """The commands of the example's page, but for the port."""
+    key = "kubectl get secret umiak-keys -n umiak-system -o go-template='{{index .data \"operator.key\"}}'"
+    file = site.folder / "operator.token"
+    site.shell(f"{key} | base64 -d | umiak token > {file}")
+    with site.forwarded("service/umiak-hub", "umiak-system", 8800) as hub:
+        site.shell(f"umiak model push builtin:yard-cloud --hub {hub} --token-file {file}")
+
+
 def test_a_model_release_arrives(site: Site, edges: dict[str, EdgeNode], yard: None, photos: Path) -> None:
     (patch,) = [part for part in (ROOT / LARGER).read_text().split("\n---\n") if "kind: ModelPatch" in part]
     wanted = patch.split("to: ")[1].split()[0]
+    push_model(site)
     before = {name: edges[name].link.sent()[1] for name in NAMES}
     began = time.monotonic()
     site.cluster.kubectl("apply", "-f", "-", feed=patch)
