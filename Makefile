@@ -7,7 +7,8 @@ SCENE ?= yard
 WORKERS = -n auto --maxprocesses 4 --dist loadgroup
 # What a real node needs of Debian; CNI's plugins have no program on PATH.
 CLUSTER = containerd=containerd runc=runc iptables=iptables conntrack=conntrack ip=iproute2 gcc=gcc curl=curl \
-	../lib/cni/bridge=containernetworking-plugins buildah=buildah
+	../lib/cni/bridge=containernetworking-plugins buildah=buildah \
+	qemu-aarch64-static=qemu-user-static
 DEMO = $(VENV)/umiak demo $(if $(DATA),--data "$(DATA)",--scene $(SCENE)) $(DEMO_ARGS)
 
 .PHONY: help
@@ -50,6 +51,10 @@ kube: ## build (once) or find kube-apiserver, etcd, controller-manager, schedule
 images: setup-dev ## build the container images (ARCH=amd64|arm64, IMAGES="edge hub", ARGS="--torch cuda")
 	@docker info >/dev/null 2>&1 || command -v podman buildah >/dev/null || tools/apt.sh need buildah=buildah
 	@$(VENV)/python tools/images/build.py --arch $(or $(ARCH),amd64) $(ARGS) $(IMAGES)
+
+.PHONY: push-images
+push-images: ## push what make images has built (REGISTRY=registry.example/team)
+	@$(if $(REGISTRY),,echo "push-images: say where to: REGISTRY=registry.example/team" >&2; exit 1;) tools/images/push.py $(ARGS) $(REGISTRY)
 
 .PHONY: dashboards
 dashboards: setup-dev ## write the Grafana dashboards and their page again (tools/dashboard_panels.py says what they show)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("umiak", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("umiak")
 
-SHARED = ("apiserver", "browser", "cluster", "local")
+SHARED = ("apiserver", "browser", "cluster", "images", "local")
 """Folders whose files stay on one worker of pytest-xdist: they share a control plane, or run worlds with deadlines."""
 
 

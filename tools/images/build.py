@@ -16,15 +16,17 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import bill
 import cpu_torch
 import debian
 import engines
 import packages
+from bill import Component
 from roles import ARCHES, BASES, IMAGES, MEGABYTE, Image
-from shell import Missing, say
+from shell import Missing, alone, say
 
 ROOT = packages.ROOT
 OUT = ROOT / "build" / "images"
@@ -35,9 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, print; 1 and one clear line where that cannot be."""
     options = _parser().parse_args(arguments)
     try:
-        build = Build.of(options)
         roles = options.roles or [name for name, image in IMAGES.items() if options.arch in image.arches]
-        table = [build.role(name) for name in roles]
+        with alone(OUT / ".lock"):
+            build = Build.of(options)
+            if options.context:
+                print(*(build.context(name) for name in roles), sep="\n")
+                return 0
+            table = [build.role(name) for name in roles]
+            build.engine.tidy()
     except Missing as error:
         say(str(error))
         return 1
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{name:<10}{size / MEGABYTE:8.1f} MB of at most {IMAGES[name].most // MEGABYTE} MB  {path.name}")
     for _, path, _ in table:
         print(path)
-    over = [name for name, _, size in table if size > IMAGES[name].most]
+    over = [name for name, path, size in table if size > IMAGES[name].most and "-cuda-" not in path.name]
     if over:
         say(f"larger than allowed: {', '.join(over)}")
     return 1 if over else 0
@@ -56,8 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("roles", nargs="*", choices=[*IMAGES, []], metavar="role", help=", ".join(IMAGES))
     found.add_argument("--arch", choices=ARCHES, default="amd64")
     found.add_argument("--engine", choices=engines.NAMES, help="default: the first that answers")
+    found.add_argument("--context", action="store_true", help="only fill the folders for a `docker build` by hand")
     found.add_argument("--base", help="image to stand on instead of one made of Debian packages")
     found.add_argument("--torch", choices=("cpu", "cuda"), default="cpu", help="cpu leaves out what only a GPU needs")
+    found.add_argument("--source", default="unknown", help="address of the sources, for the image's label")
     found.add_argument("--fresh", action="store_true", help="fetch the Debian packages again")
     return found
 
@@ -73,6 +82,7 @@ class Build:
     engine: engines.Engine
     version: str
     revision: str
+    source: str
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Build":
@@ -82,9 +92,17 @@ class Build:
         done = subprocess.run(
             ["git", "log", "-1", "--format=%H", "--", *inputs], cwd=ROOT, capture_output=True, text=True
         )
-        engine = engines.engine(options.engine, OUT / "store")
-        revision = done.stdout.strip() or "unknown"
-        return cls(options.arch, options.base, options.torch, options.fresh, engine, version, revision)
+        engine = engines.Engine("docker", OUT) if options.context else engines.engine(options.engine, OUT / "store")
+        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *inputs], cwd=ROOT, capture_output=True)
+        revision = (done.stdout.strip() or "unknown") + ("-dirty" if dirty.returncode == 1 else "")
+        base = options.base or ("the Dockerfile's own" if options.context else None)
+        return cls(options.arch, base, options.torch, options.fresh, engine, version, revision, options.source)
+
+    def context(self, name: str) -> Path:
+        """Fill the folder that a role's Dockerfile is built from."""
+        found = OUT / "context" / f"{name}{self._flavour(IMAGES[name])}-{self.arch}"
+        self._fill(name, IMAGES[name], found)
+        return found
 
     def role(self, name: str) -> tuple[str, Path, int]:
         """Build one role if need be: its name, archive and size."""
@@ -92,19 +110,25 @@ class Build:
         if self.arch not in image.arches:
             raise Missing(f"{name} is not made for {self.arch}")
         started = time.monotonic()
-        flavour = f"-{self.torch}" if image.lock == "cloud" and self.torch != "cpu" else ""
+        flavour = self._flavour(image)
         target = OUT / f"{name}{flavour}-{self.arch}.tar"
         base, base_key = self._base(image.base)
-        key = _key(self._inputs(name, image), base_key, self.torch, self.arch, self.revision)
+        key = _key(self._inputs(name, image), base_key, flavour, self.arch, self.revision, self.source)
         note = target.with_suffix(".json")
         if target.exists() and note.exists() and (known := json.loads(note.read_text()))["key"] == key:
             return name, target, known["size"]
-        context = OUT / "context" / f"{name}-{self.arch}"
-        self._fill(name, image, context)
-        size = self._image(name, base, context, target, [f"{repository}:{self.version}" for repository in image.names])
+        context = OUT / "context" / f"{name}{flavour}-{self.arch}"
+        content = self._fill(name, image, context)
+        names = [f"{repository}:{self.version}{flavour}" for repository in image.names]
+        size = self._image(name, base, context, target, names)
+        bill.write(target.with_suffix(".sbom.json"), names[0], image.title, self.arch, content)
         note.write_text(json.dumps({"key": key, "size": size}))
         say(f"{name} for {self.arch} built in {time.monotonic() - started:.0f} s")
         return name, target, size
+
+    def _flavour(self, image: Image) -> str:
+        """What tells a variant's names apart; size limits are for the usual one."""
+        return "-cuda" if image.lock == "cloud" and self.torch == "cuda" else ""
 
     def _inputs(self, name: str, image: Image) -> str:
         files = [HERE, ROOT / "images" / name / "Dockerfile"]
@@ -116,7 +140,7 @@ class Build:
         """The base's name and key, made if need be."""
         if self.base:
             return self.base, self.base
-        key = _key(self.arch, json.dumps(BASES[kind]), packages.digest_of([HERE / "debian.py"]))
+        key = _key(self.arch, json.dumps(BASES[kind]), packages.digest_of([HERE / "debian.py", HERE / "engines.py"]))
         name = f"umiak/base-{kind}:{self.version}-{self.arch}"
         note = OUT / "base" / f"{kind}-{self.arch}.json"
         if note.exists() and not self.fresh and json.loads(note.read_text())["key"] == key + self.engine.name:
@@ -125,12 +149,10 @@ class Build:
         found = self._debian(BASES[kind], context, ())
         self.engine.build(context, ROOT / "images/base/Dockerfile", self.arch, name, {})
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(
-            json.dumps({"key": key + self.engine.name, "packages": [vars_of(package) for package in found]})
-        )
+        note.write_text(json.dumps({"key": key + self.engine.name, "packages": [asdict(part) for part in found]}))
         return name, key
 
-    def _debian(self, roots: Sequence[str], context: Path, without: Sequence[str]) -> list[debian.Package]:
+    def _debian(self, roots: Sequence[str], context: Path, without: Sequence[str]) -> list[Component]:
         """A context with debian.tar in it."""
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)
@@ -144,44 +166,62 @@ class Build:
             packages.compile_all(library, "/usr/lib/python3.11")
         debian.pack(tree, context / "debian.tar")
         shutil.rmtree(tree)
-        return found
+        return [Component("deb", package.name, package.version, source=package.source) for package in found]
 
-    def _fill(self, name: str, image: Image, context: Path) -> None:
-        """A context as the role's Dockerfile wants it."""
+    def _fill(self, name: str, image: Image, context: Path) -> list[Component]:
+        """A context as the role's Dockerfile wants it; says what is in it."""
+        base = [] if self.base else self._known_base(image)
         if image.lock is None:
-            known = (
-                []
-                if self.base
-                else json.loads((OUT / "base" / f"{image.base}-{self.arch}.json").read_text())["packages"]
-            )
-            roots = (*BASES[image.base], *image.debian)
-            self._debian(roots, context, [package["name"] for package in known])
-            return
-        shutil.rmtree(context, ignore_errors=True)
+            added = self._debian((*BASES[image.base], *image.debian), context, [part.name for part in base])
+            return [*base, *added]
         tree, own = context / "packages", context / "product"
+        self._packages(image, tree)
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.copytree(self._product(), own)
+        packages.prune(own, image.without)
+        return [*base, *packages.listed(tree), *packages.listed(own)]
+
+    def _product(self) -> Path:
+        """The product's own wheel, unpacked and compiled; kept while its sources do not change."""
+        tree = OUT / "context" / "product"
+        key = packages.digest_of([HERE / "packages.py", *(ROOT / part for part in packages.SOURCES)])
+        note = tree.with_name("product.key")
+        if not (note.exists() and note.read_text() == key):
+            shutil.rmtree(tree, ignore_errors=True)
+            packages.product(OUT / "wheel", tree)
+            packages.compile_all(tree, "/opt/umiak/product")
+            note.write_text(key)
+        return tree
+
+    def _packages(self, image: Image, tree: Path) -> None:
+        """The tree of locked wheels, kept while nothing of it changes."""
+        lock = ROOT / f"requirements/images/{image.lock}.txt"
+        sources = [HERE / f"{name}.py" for name in ("packages", "cpu_torch", "hollow")]
+        key = _key(packages.digest_of([lock, *sources]), self.torch, repr(image.without))
+        note = tree.with_name("packages.key")
+        if note.exists() and note.read_text() == key:
+            return
+        shutil.rmtree(tree.parent, ignore_errors=True)
         tree.mkdir(parents=True)
-        packages.third_party(ROOT / f"requirements/images/{image.lock}.txt", self.arch, tree)
+        packages.third_party(lock, self.arch, tree)
         if image.lock == "cloud" and self.arch == "amd64" and self.torch == "cpu":
             cpu_torch.strip(tree)
         packages.prune(tree, image.without)
         packages.compile_all(tree, "/opt/umiak/packages")
-        packages.product(OUT / "wheel", own)
-        packages.prune(own, image.without)
-        packages.compile_all(own, "/opt/umiak/product")
+        note.write_text(key)
+
+    def _known_base(self, image: Image) -> list[Component]:
+        """What the base was made of."""
+        note = json.loads((OUT / "base" / f"{image.base}-{self.arch}.json").read_text())
+        return [Component(**part) for part in note["packages"]]
 
     def _image(self, name: str, base: str, context: Path, target: Path, names: Sequence[str]) -> int:
         local = f"umiak/building-{name}:{self.arch}"
-        arguments = {"BASE": base, "VERSION": self.version, "REVISION": self.revision}
+        arguments = {"BASE": base, "VERSION": self.version, "REVISION": self.revision, "SOURCE": self.source}
         self.engine.build(context, ROOT / f"images/{name}/Dockerfile", self.arch, local, arguments)
         saved = target.with_suffix(".saved")
         self.engine.save(local, saved)
-        self.engine.remove(local)
         return engines.finish(saved, target, names)
-
-
-def vars_of(package: debian.Package) -> dict[str, str]:
-    """What is remembered of a Debian package."""
-    return {"name": package.name, "version": package.version, "source": package.source}
 
 
 def _key(*parts: str) -> str:

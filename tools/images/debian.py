@@ -53,6 +53,9 @@ _FILES: Final = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 
+_updated: set[Path] = set()
+"""Caches whose lists this process has brought up to date."""
+
 
 @dataclass(frozen=True)
 class Package:
@@ -89,7 +92,9 @@ def fetch(arch: str, roots: Sequence[str], cache: Path) -> list[Package]:
         "Dir::State::status": str(cache / "status"),
     }
     apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
-    run([*apt, "update"], "apt-get update")
+    if cache not in _updated:
+        run([*apt, "update"], "apt-get update")
+        _updated.add(cache)
     for old in debs.glob("*.deb"):
         old.unlink()
     run([*apt, "--download-only", "--yes", "install", *roots], f"fetching Debian packages for {arch}")
@@ -98,7 +103,7 @@ def fetch(arch: str, roots: Sequence[str], cache: Path) -> list[Package]:
         raise Missing(
             f"this machine's apt sources have Python {found['python3'].version}, not Debian 12's; give a --base"
         )
-    return _reached(found, roots)
+    return reached(found, roots)
 
 
 def root(packages: Sequence[Package], folder: Path, whole: bool) -> None:
@@ -142,7 +147,8 @@ def pack(folder: Path, archive: Path) -> None:
                 tar.addfile(entry)
 
 
-def _reached(found: dict[str, Package], roots: Sequence[str]) -> list[Package]:
+def reached(found: dict[str, Package], roots: Sequence[str]) -> list[Package]:
+    """What `roots` depend on, not looking through EXCLUDED packages."""
     providers = {name: package.name for package in found.values() for name in package.provides}
     todo, kept = list(roots), {}
     while todo:

@@ -36,7 +36,7 @@ class Engine:
         }
         command = [*self._command(), *own[self.name], "--platform", f"linux/{arch}", *given]
         if self.name != "docker":
-            command += ["--layers=false", "--pull=missing" if self.name == "podman" else "--pull=true"]
+            command += ["--layers", "--pull=missing" if self.name == "podman" else "--pull=true"]
         run([*command, "--tag", name, "--file", dockerfile, folder], f"building {name}")
 
     def save(self, name: str, archive: Path) -> None:
@@ -48,9 +48,35 @@ class Engine:
             extra = ("--format", "docker-archive") if self.name == "podman" else ()
             run([*self._command(), "save", *extra, "--output", archive, name], f"saving {name}")
 
-    def remove(self, name: str) -> None:
-        """Forget an image."""
-        run([*self._command(), "rmi", name], f"removing {name}")
+    def tidy(self) -> None:
+        """Forget what newer builds have replaced; docker's images are not ours to judge."""
+        if self.name == "buildah":
+            run([*self._command(), "rmi", "--prune", "--force"], "tidying")
+        elif self.name == "podman":
+            run([*self._command(), "image", "prune", "--force"], "tidying")
+
+    def push(self, archives: Mapping[str, Path], name: str, remote: str, plain_http: bool) -> None:
+        """Push archives, by architecture, as one image `remote`."""
+        if self.name == "docker":
+            self._docker_push(archives, name, remote)
+            return
+        local = f"pushing-{remote.rpartition('/')[2]}"
+        subprocess.run([*self._command(), "rmi", local], capture_output=True)  # what a push that failed left behind
+        run([*self._command(), "manifest", "create", local], f"listing {name}")
+        for archive in archives.values():
+            run([*self._command(), "manifest", "add", local, f"docker-archive:{archive}:{name}"], f"listing {name}")
+        secure = () if not plain_http else ("--tls-verify=false",)
+        run([*self._command(), "manifest", "push", *secure, "--all", local, f"docker://{remote}"], f"pushing {name}")
+        run([*self._command(), "rmi", local], f"forgetting {name}")
+
+    def _docker_push(self, archives: Mapping[str, Path], name: str, remote: str) -> None:
+        parts = [f"{remote}-{arch}" for arch in archives]
+        for part, archive in zip(parts, archives.values(), strict=True):
+            run(["docker", "load", "--input", archive], f"loading {name}")
+            run(["docker", "tag", name, part], f"naming {name}")
+            run(["docker", "push", part], f"pushing {name}")
+        run(["docker", "manifest", "create", "--amend", remote, *parts], f"listing {name}")
+        run(["docker", "manifest", "push", "--purge", remote], f"pushing {name}")
 
     def _command(self) -> list[str]:
         if self.name == "docker":

@@ -15,6 +15,7 @@ _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _DYNAMIC: Final = struct.Struct("<qQ")
+_NEEDED: Final = 1
 _LOAD, _DYN, _STACK = 1, 2, 0x6474E551
 _PAGE: Final = 0x1000
 _STOP: Final = b"\x0f\x0b"  # ud2
@@ -36,6 +37,11 @@ class Exports:
 def exports(library: Path) -> Exports:
     """Read an x86-64 library's dynamic symbols."""
     return _Reader(library.read_bytes()).exports()
+
+
+def needed(program: Path) -> tuple[str, ...]:
+    """The libraries that an x86-64 program or library asks the loader for."""
+    return _Reader(program.read_bytes()).needed()
 
 
 def write(found: Exports, target: Path) -> None:
@@ -111,9 +117,14 @@ class _Reader:
         self._segments = [
             _SEGMENT.unpack_from(data, header[5] + number * _SEGMENT.size) for number in range(header[10])
         ]
-        (dynamic,) = [segment for segment in self._segments if segment[0] == _DYN]
-        entries = _DYNAMIC.iter_unpack(data[dynamic[2] : dynamic[2] + dynamic[5] // 16 * 16])
-        self._dynamic = dict(entries)
+        dynamic = b"".join(data[part[2] : part[2] + part[5] // 16 * 16] for part in self._segments if part[0] == _DYN)
+        entries = _DYNAMIC.iter_unpack(dynamic)
+        self._entries = tuple(entries)
+        self._dynamic = dict(self._entries)
+
+    def needed(self) -> tuple[str, ...]:
+        """Names of libraries."""
+        return tuple(self._text(value) for tag, value in self._entries if tag == _NEEDED)
 
     def exports(self) -> Exports:
         """Symbols that are defined here."""

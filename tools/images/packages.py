@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from bill import Component
 from roles import PYTHON
 from shell import Missing, run
 
@@ -18,6 +19,7 @@ PLATFORMS: Final = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinu
 SOURCES: Final = ("pyproject.toml", "README.md", "LICENSE", "operators", "workers")
 """What the product's wheel is made of."""
 _UNWANTED: Final = (
+    ".lock",
     "bin",
     "include",
     "share",
@@ -109,8 +111,8 @@ def digest_of(paths: Sequence[Path]) -> str:
     return found.hexdigest()
 
 
-def listed(folder: Path) -> list[tuple[str, str, str]]:
-    """Name, version and licence of each distribution in a tree."""
+def listed(folder: Path) -> list[Component]:
+    """The distributions in a tree."""
     found = []
     for path in sorted(folder.glob("*.dist-info/METADATA")):
         text = path.read_text(errors="replace")
@@ -118,7 +120,7 @@ def listed(folder: Path) -> list[tuple[str, str, str]]:
             re.findall(r"^(Name|Version|License-Expression|License): (.+)$", text.split("\n\n", 1)[0], re.MULTILINE)
         )
         licence = fields.get("License-Expression") or fields.get("License", "")
-        found.append((fields["Name"], fields["Version"], licence))
+        found.append(Component("pypi", fields["Name"], fields["Version"], licence=licence))
     return found
 
 

@@ -55,6 +55,7 @@ IMAGES: Final[Mapping[str, Image]] = {
         "python",
         "cloud",
         arches=("amd64",),
+        without=("setuptools*", "pkg_resources", "_distutils_hack", "distutils-precedence.pth"),
     ),
     "hub": Image("Umiak hub and signer", ("umiak/hub", "umiak/signer"), 300 * MEGABYTE, "python", "hub"),
     "broker": Image("mosquitto for Umiak", ("umiak/broker",), 60 * MEGABYTE, "plain", debian=("mosquitto",)),

@@ -1,8 +1,10 @@
 """Running other programs, and saying what goes on."""
 
+import fcntl
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,3 +27,16 @@ def run(command: Sequence[str | Path], what: str, env: Mapping[str, str] | None 
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         raise Missing(f"{what} failed ({command[0]}): {' | '.join(lines[-6:])}")
     return done.stdout
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold an advisory lock, saying so if another build has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
