@@ -26,7 +26,7 @@ test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernet
 	@[ "$$(id -u)" != 0 ] || tools/apt.sh $(if $(CI),need,want) $(CLUSTER)
 	@[ "$$(id -u)" != 0 ] || tools/kube/provision.py cluster >/dev/null || [ -z "$(CI)" ]
 	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
-	KUBEBUILDER_ASSETS="$$assets" $(VENV)/python -m pytest $(WORKERS) $(PYTEST_ARGS); done=$$?; tools/cluster/figures.py; exit $$done
+	KUBEBUILDER_ASSETS="$$assets" tools/test.sh $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)
