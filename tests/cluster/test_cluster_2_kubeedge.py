@@ -50,6 +50,7 @@ def yard(site: Site, edges: dict[str, EdgeNode], photos: Path) -> Iterator[None]
     site.shell(commands[0])
     camera = Camera(ROUTER, photos, site.folder, "--frames", "1", at=edges["edge-1"].link.edge)
     first = site.first_answer(camera) - began
+    camera.finish(30)
     site.shell(commands[1], 300)
     note(kubeedge_apply_to_first_answer_seconds=first, kubeedge_apply_to_ready_seconds=time.time() - began)
     yield
