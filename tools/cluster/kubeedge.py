@@ -135,7 +135,6 @@ class EdgeNode:
         hub.update(httpServer=f"https://{self.link.cloud.address}:10002", token=token)
         hub["websocket"]["server"] = f"{self.link.cloud.address}:10000"
         modules["edgeStream"]["enable"] = False
-        modules["metaManager"]["remoteQueryTimeout"] = 10  # seconds; a lost question for a Secret is asked again then
         return config  # type: ignore[no-any-return]
 
 
