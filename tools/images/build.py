@@ -16,7 +16,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import bill
@@ -83,6 +83,8 @@ class Build:
     version: str
     revision: str
     source: str
+    made: set[str] = field(default_factory=set)
+    """Bases that this run has made."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Build":
@@ -115,7 +117,12 @@ class Build:
         base, base_key = self._base(image.base)
         key = _key(self._inputs(name, image), base_key, flavour, self.arch, self.revision, self.source)
         note = target.with_suffix(".json")
-        if target.exists() and note.exists() and (known := json.loads(note.read_text()))["key"] == key:
+        if (
+            not self.fresh
+            and target.exists()
+            and note.exists()
+            and (known := json.loads(note.read_text()))["key"] == key
+        ):
             return name, target, known["size"]
         context = OUT / "context" / f"{name}{flavour}-{self.arch}"
         content = self._fill(name, image, context)
@@ -143,14 +150,17 @@ class Build:
         key = _key(self.arch, json.dumps(BASES[kind]), packages.digest_of([HERE / "debian.py", HERE / "engines.py"]))
         name = f"umiak/base-{kind}:{self.version}-{self.arch}"
         note = OUT / "base" / f"{kind}-{self.arch}.json"
-        if note.exists() and not self.fresh and json.loads(note.read_text())["key"] == key + self.engine.name:
-            return name, key
+        known = note.read_text() if note.exists() else '{"key": ""}'
+        fine = not self.fresh or name in self.made
+        if fine and json.loads(known)["key"] == key + self.engine.name and self.engine.has(name):
+            return name, _key(known)
         context = OUT / "context" / f"base-{kind}-{self.arch}"
         found = self._debian(BASES[kind], context, ())
         self.engine.build(context, ROOT / "images/base/Dockerfile", self.arch, name, {})
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps({"key": key + self.engine.name, "packages": [asdict(part) for part in found]}))
-        return name, key
+        self.made.add(name)
+        return name, _key(note.read_text())
 
     def _debian(self, roots: Sequence[str], context: Path, without: Sequence[str]) -> list[Component]:
         """A context with debian.tar in it."""

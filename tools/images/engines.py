@@ -39,6 +39,11 @@ class Engine:
             command += ["--layers", "--pull=missing" if self.name == "podman" else "--pull=true"]
         run([*command, "--tag", name, "--file", dockerfile, folder], f"building {name}")
 
+    def has(self, name: str) -> bool:
+        """Whether an image is still there."""
+        asks = ("inspect", "--type", "image") if self.name == "buildah" else ("image", "inspect")
+        return subprocess.run([*self._command(), *asks, name], capture_output=True).returncode == 0
+
     def save(self, name: str, archive: Path) -> None:
         """Write an image as `docker save` does."""
         archive.unlink(missing_ok=True)
@@ -58,7 +63,7 @@ class Engine:
     def push(self, archives: Mapping[str, Path], name: str, remote: str, plain_http: bool) -> None:
         """Push archives, by architecture, as one image `remote`."""
         if self.name == "docker":
-            self._docker_push(archives, name, remote)
+            self._docker_push(archives, name, remote, ("--insecure",) if plain_http else ())
             return
         local = f"pushing-{remote.rpartition('/')[2]}"
         subprocess.run([*self._command(), "rmi", local], capture_output=True)  # what a push that failed left behind
@@ -69,14 +74,14 @@ class Engine:
         run([*self._command(), "manifest", "push", *secure, "--all", local, f"docker://{remote}"], f"pushing {name}")
         run([*self._command(), "rmi", local], f"forgetting {name}")
 
-    def _docker_push(self, archives: Mapping[str, Path], name: str, remote: str) -> None:
+    def _docker_push(self, archives: Mapping[str, Path], name: str, remote: str, how: Sequence[str]) -> None:
         parts = [f"{remote}-{arch}" for arch in archives]
         for part, archive in zip(parts, archives.values(), strict=True):
             run(["docker", "load", "--input", archive], f"loading {name}")
             run(["docker", "tag", name, part], f"naming {name}")
             run(["docker", "push", part], f"pushing {name}")
-        run(["docker", "manifest", "create", "--amend", remote, *parts], f"listing {name}")
-        run(["docker", "manifest", "push", "--purge", remote], f"pushing {name}")
+        run(["docker", "manifest", "create", *how, "--amend", remote, *parts], f"listing {name}")
+        run(["docker", "manifest", "push", *how, "--purge", remote], f"pushing {name}")
 
     def _command(self) -> list[str]:
         if self.name == "docker":

@@ -22,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("registry", help="and a path in it, for example registry.example/team")
     parser.add_argument("--engine", choices=engines.NAMES, help="default: the first that answers")
-    parser.add_argument(
-        "--plain-http", action="store_true", help="the registry speaks HTTP without TLS (not with docker)"
-    )
+    parser.add_argument("--plain-http", action="store_true", help="the registry speaks HTTP without TLS")
     options = parser.parse_args(arguments)
     try:
         archives = by_name(sorted(OUT.glob("*-*.tar")))
