@@ -22,7 +22,8 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 
 .PHONY: test
 test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server; as root on Linux a real cluster
-	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus nginx=nginx-light
+	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus nginx=nginx-light \
+		pg_ctlcluster=postgresql
 	@[ "$$(id -u)" != 0 ] || tools/apt.sh $(if $(CI),need,want) $(CLUSTER)
 	@[ "$$(id -u)" != 0 ] || tools/kube/provision.py cluster >/dev/null || [ -z "$(CI)" ]
 	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \

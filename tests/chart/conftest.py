@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 _HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "apiserver"), str(_HERE.parents[1] / "tools" / "kube")]
+_BESIDE = (_HERE, _HERE.parent / "apiserver", _HERE.parent / "workers", _HERE.parents[1] / "tools" / "kube")
+sys.path[:0] = [str(folder) for folder in _BESIDE]
 
 import control_plane  # noqa: E402
 import provision  # noqa: E402
 from apiserver_kit import Kube, client  # noqa: E402
 from chart_kit import Helm, absent  # noqa: E402
+from postgres_kit import postgres  # noqa: E402
+
+__all__ = ["helm", "kube", "plane", "postgres"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

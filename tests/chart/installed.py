@@ -15,7 +15,7 @@ import yaml
 from apiserver_kit import Kube
 from chart_kit import CHART, NAMESPACE, Helm, files
 
-PLACES = ("/etc/umiak", "/run/umiak", "/var/lib/umiak", "/tmp")
+PLACES = ("/etc/umiak", "/etc/umiak-database", "/run/umiak", "/var/lib/umiak", "/tmp")
 """Where containers find volumes; longer runs of a command find folders of the test there."""
 
 
@@ -94,16 +94,23 @@ class Installation:
     def start_worker(self, role: str, endpoints: Mapping[str, str]) -> None:
         """Hub or signer: its command over its Secret's files; `endpoints` replace addresses of the cluster."""
         name = f"umiak-{role}"
-        line, content = self.command(name, role), self.secret(name)
-        (volume,) = [
-            item for item in self.get("deployment", name)["spec"]["template"]["spec"]["volumes"] if "secret" in item
-        ]
-        room = self.room(name, "/etc/umiak")
-        for item in volume["secret"]["items"]:
-            (room / item["path"]).write_bytes(content[item["key"]])
+        line, room = self.command(name, role), self.room(name, "/etc/umiak")
+        spec = self.get("deployment", name)["spec"]["template"]["spec"]
+        places = {item["name"]: item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
+        for volume in spec["volumes"]:
+            if "secret" in volume:
+                self._write(self.room(name, places[volume["name"]]), volume["secret"])
+        config = (room / "config.json").read_text()
+        brought = self.room(name, "/etc/umiak-database")
+        (room / "config.json").write_text(config.replace('"/etc/umiak-database/', f'"{brought}/'))
         known = json.loads((room / "endpoints.json").read_bytes())
         (room / "endpoints.json").write_text(json.dumps({**known, **endpoints}))
         self._start(role, line, {})
+
+    def _write(self, room: Path, source: Mapping[str, Any]) -> None:
+        content = self.secret(source["secretName"])
+        for item in source.get("items") or [{"key": key, "path": key} for key in content]:
+            (room / item["path"]).write_bytes(content[item["key"]])
 
     def start(self, name: str, line: list[str], account: str, more: Mapping[str, str] | None = None) -> None:
         """Start a command that talks to the API server, with nothing but an account's rights."""

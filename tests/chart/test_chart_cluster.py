@@ -7,12 +7,14 @@ the chart gave them.
 import asyncio
 import datetime
 import json
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import certificate
 import control_plane
@@ -21,6 +23,7 @@ import pytest
 from apiserver_kit import Kube, eventually, path
 from chart_kit import CHART, NAMESPACE, ROOT, Helm, chosen, files, merged
 from installed import Installation, edited, restricted, volume
+from postgres_kit import PASSWORD, Postgres
 
 from umiak_operators.cli import installation, installation_tls, platform_settings
 from umiak_operators.cli.certificates import Pair, why_new
@@ -348,3 +351,28 @@ def test_uninstall_leaves_what_is_to_be_kept_and_reinstall_finds_it(
     assert prepared.secret("umiak-ca") == authority
     assert prepared.secret("umiak-tls")["ca.crt"] == authority["tls.crt"]
     assert kube.get(YARD) is not None
+
+
+def test_the_hub_s_books_are_in_postgresql(prepared: Installation, kube: Kube, postgres: Postgres) -> None:
+    """The last of them: a hub with an empty claim, told by a Secret where its books are."""
+    prepared.stop("hub")
+    shutil.rmtree(prepared.room("umiak-hub", "/var/lib/umiak"))
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub-db"}}
+    secret["metadata"]["namespace"] = NAMESPACE
+    kube.apply({**secret, "stringData": {"url": postgres.new()}})
+    prepared.install(merged(VALUES, {"hub": {"database": {"existingSecret": "hub-db"}}}), verb="upgrade")
+    prepared.prepare()
+    (port,) = control_plane.free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    prepared.start_worker("hub", {"umiak://listen/hub": url, "umiak://hub": url})
+    eventually(lambda: answers(url), what=f"the hub: {prepared.log('hub').read_text()}")
+    state = prepared.room("umiak-hub", "/var/lib/umiak")
+    assert (state / "home").is_file()
+    assert not (state / "hub.db").exists()
+    password = quote(PASSWORD, safe="")
+    told = [prepared.secret("umiak-hub")["hub.json"].decode(), prepared.log("hub").read_text()]
+    told += [
+        json.dumps(prepared.get("configmap", "umiak-platform")),
+        json.dumps(prepared.get("deployment", "umiak-hub")),
+    ]
+    assert not [text for text in told if password in text or PASSWORD in text]

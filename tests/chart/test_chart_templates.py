@@ -18,6 +18,8 @@ DIGEST = f"sha256:{'ab' * 32}"
 SAID = [
     {},
     {"storageClass": "fast", "image": {"registry": "registry.test/team", "tag": "1.2.3"}},
+    {"hub": {"database": {"existingSecret": "hub-db"}}},
+    {"hub": {"database": {"existingSecret": "pg-app", "key": "uri"}}},
     {"hub": {"image": {"digest": DIGEST}}, "signer": {"image": {"registry": "other.test:5000", "tag": "edge"}}},
     {
         "keep": {"state": False, "crds": False},
@@ -33,7 +35,9 @@ def told(file: Path, text: str) -> Platform:
     return platform_settings.platform(platform_settings.load(file, None), file.parent)
 
 
-@pytest.mark.parametrize("said", SAID, ids=["least", "registry-and-class", "digest", "own-broker"])
+@pytest.mark.parametrize(
+    "said", SAID, ids=["least", "registry-and-class", "postgresql", "key-of-ones-own", "digest", "own-broker"]
+)
 def test_hub_and_signer_are_those_of_the_plan(helm: Helm, tmp_path: Path, said: dict[str, Any]) -> None:
     rendered = helm.objects(merged(VALUES, said))
     platform = told(tmp_path / "platform.yaml", platform_file(rendered))
@@ -95,6 +99,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hub": {"resources": {"limits": {"memory": "much"}}}}, "/hub/resources/limits/memory"),
     ({"hub": {"resources": {"limit": {}}}}, "limit"),
     ({"hub": {"persistence": {"size": "20"}}}, "/hub/persistence/size"),
+    ({"hub": {"database": {"url": "postgresql://u:p@db/umiak"}}}, "url"),
+    ({"hub": {"database": {"existingSecret": "postgresql://u:p@db/umiak"}}}, "/hub/database/existingSecret"),
+    ({"hub": {"database": {"key": "../url"}}}, "/hub/database/key"),
+    ({"signer": {"database": {}}}, "database"),
     ({"hub": {"affinity": {"nodes": {}}}}, "nodes"),
     ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
     ({"imagePullSecrets": ["name"]}, "/imagePullSecrets/0"),

@@ -19,6 +19,11 @@ stateVolume: {{ .Values.edge.stateVolume }}
 storageClass: {{ . | quote }}
 {{- end }}
 stateSize: {{ .Values.edge.stateSize }}
+{{- with .Values.hub.database }}
+{{- if .existingSecret }}
+hubDatabase: {existingSecret: {{ .existingSecret | quote }}, key: {{ .key | quote }}}
+{{- end }}
+{{- end }}
 hostPathRoot: {{ .Values.edge.hostPathRoot }}
 figuresSeconds: {{ .Values.operator.figuresSeconds }}
 {{- end }}

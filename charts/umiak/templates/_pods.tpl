@@ -52,6 +52,7 @@ securityContext:
 {{- $root := index . 0 -}}
 {{- $role := index . 1 -}}
 {{- $part := index . 2 -}}
+{{- $database := dig "database" "existingSecret" "" $part -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -91,6 +92,9 @@ spec:
         {{- end }}
         volumeMounts:
         - {name: config-{{ $role }}, mountPath: /etc/umiak, readOnly: true}
+        {{- if $database }}
+        - {name: database, mountPath: /etc/umiak-database, readOnly: true}
+        {{- end }}
         - {name: state, mountPath: /var/lib/umiak}
         - {name: tmp, mountPath: /tmp}
       volumes:
@@ -103,6 +107,11 @@ spec:
           - {key: {{ $role }}.json, path: config.json}
           - {key: {{ $role }}.token, path: token}
           - {key: {{ index . 4 }}, path: {{ index . 4 }}}
+      {{- with $database }}
+      # Somebody else keeps it: the URL holds a password.
+      - name: database
+        secret: {secretName: {{ . }}, defaultMode: 0440}
+      {{- end }}
       - name: state
         persistentVolumeClaim: {claimName: umiak-{{ $role }}}
       - {name: tmp, emptyDir: {}}

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from cryptography import x509
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from umiak_operators.plan.model import Platform
+from umiak_operators.plan.model import Platform, SecretKey
 from umiak_operators.runtime.local.keys import load_or_make
 from umiak_workers.contract import endpoints
 from umiak_workers.contract.errors import ConfigError
@@ -26,6 +26,15 @@ DEFAULT_IMAGES = {
 }
 """role -> image; a trainer needs what a cloud worker has, a signer less than a hub."""
 _PEM: Final = "-----BEGIN CERTIFICATE-----"
+
+
+class DatabaseSecret(BaseModel):
+    """Where the URL of the hub's PostgreSQL stands: a key of a Secret beside the hub. Never the URL itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    existing_secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")] = "url"
 
 
 class PlatformSettings(BaseSettings):
@@ -58,6 +67,8 @@ class PlatformSettings(BaseSettings):
     storage_class: str | None = None
     state_size: str = "4Gi"
     host_path_root: str = "/var/lib/umiak"
+    hub_database: DatabaseSecret | None = None
+    """None: SQLite in the hub's claim."""
     figures_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     """How often a status in which only the hub's figures moved may be written."""
 
@@ -118,6 +129,7 @@ def platform(settings: PlatformSettings, state: Path) -> Platform:
         state_size=settings.state_size,
         host_path_root=settings.host_path_root,
         ca=authorities(settings.ca),
+        hub_database=SecretKey(found.existing_secret, found.key) if (found := settings.hub_database) else None,
     )
 
 

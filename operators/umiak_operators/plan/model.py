@@ -37,6 +37,14 @@ class Child:
 
 
 @dataclass(frozen=True)
+class SecretKey:
+    """One key of a Secret that somebody else keeps; it is mounted, never read here."""
+
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Platform:
     """What the operator was told about the installation: images, outside addresses, keys. The same for every owner."""
 
@@ -61,6 +69,8 @@ class Platform:
     host_path_root: str = "/var/lib/umiak"
     ca: str = ""
     """Authorities (PEM) that pods trust beside those of their image, wherever they dial with TLS; empty: none."""
+    hub_database: SecretKey | None = None
+    """The URL of the hub's PostgreSQL; None: SQLite in the hub's claim."""
 
 
 @dataclass(frozen=True)

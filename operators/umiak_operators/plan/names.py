@@ -23,6 +23,7 @@ HOST_PATH_ALLOWED: Final = f"{PREFIX}/host-path"  # namespace label, value "allo
 # inside a container
 CONFIG_FOLDER: Final = "/etc/umiak"
 STATE_FOLDER: Final = "/var/lib/umiak"
+DATABASE_FOLDER: Final = "/etc/umiak-database"
 CONFIG_PATH: Final = f"{CONFIG_FOLDER}/{CONFIG_FILE}"
 
 # a container's own port (loopback in an edge pod)

@@ -126,10 +126,12 @@ def readiness() -> Obj:
     }
 
 
-def secret_volume(name: str, secret_name: str, items: Mapping[str, str]) -> Obj:
-    """Chosen keys of a Secret as files (key -> file), readable by our group alone."""
-    listed = [{"key": key, "path": path} for key, path in sorted(items.items())]
-    return {"name": name, "secret": {"secretName": secret_name, "defaultMode": 0o440, "items": listed}}
+def secret_volume(name: str, secret_name: str, items: Mapping[str, str] | None) -> Obj:
+    """Chosen keys of a Secret as files (key -> file), None for all of them, readable by our group alone."""
+    source: Obj = {"secretName": secret_name, "defaultMode": 0o440}
+    if items is not None:
+        source["items"] = [{"key": key, "path": path} for key, path in sorted(items.items())]
+    return {"name": name, "secret": source}
 
 
 def mount(volume: str, path: str, read_only: bool = False) -> Obj:

@@ -10,7 +10,7 @@ from umiak_operators.plan import addresses, names, objects
 from umiak_operators.plan.cloud import keep_off_edges
 from umiak_operators.plan.model import Platform
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import Part, Pod, needs
+from umiak_operators.plan.pods import Brought, Part, Pod, needs
 from umiak_workers.contract.config import OPERATOR_KEY_FILE, SIGNING_KEY_FILE, HubConfig, SignerConfig
 from umiak_workers.contract.identity import Principal
 
@@ -32,7 +32,9 @@ def platform_objects(platform: Platform, signing_key: bytes, namespace: str = NA
 def _hub(platform: Platform, namespace: str) -> list[Obj]:
     own = objects.labels(_INSTALLATION, "hub")
     metadata = objects.meta(names.HUB, namespace, own)
-    config = HubConfig(trusted_keys=platform.trusted_keys)
+    database = platform.hub_database
+    file = f"{names.DATABASE_FOLDER}/{database.key}" if database else None
+    config = HubConfig(trusted_keys=platform.trusted_keys, database_file=file)
     part = Part(
         role="hub",
         image=platform.images["hub"],
@@ -41,6 +43,7 @@ def _hub(platform: Platform, namespace: str) -> list[Obj]:
         resources=_HUB_NEEDS,
         port=names.PORTS["hub"],
         keys={OPERATOR_KEY_FILE: platform.operator_key.hex().encode()},
+        brought=(Brought("database", database.secret, names.DATABASE_FOLDER),) if database else (),
         settled=config.model_dump(mode="json", exclude={"trusted_keys"}),  # no chart knows them before they are made
     )
     state = {"persistentVolumeClaim": {"claimName": names.HUB}}

@@ -29,6 +29,15 @@ STATE = "state"
 
 
 @dataclass(frozen=True)
+class Brought:
+    """A Secret that somebody else keeps: every key is a file of `folder`."""
+
+    volume: str
+    secret: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Part:
     """One container: what it runs, reads and may use."""
 
@@ -47,6 +56,7 @@ class Part:
     """Address and port of the node that lead to `port`."""
     keys: Mapping[str, bytes] = field(default_factory=dict)
     """Key files by file name."""
+    brought: tuple[Brought, ...] = ()
     settled: Mapping[str, Any] | None = None
     """What of the config a running container cannot take over live; None: all of it."""
 
@@ -73,6 +83,7 @@ class Pod:
     def template(self) -> Obj:
         """The pod template; callers add where it may run."""
         volumes = [secret_volume(_config_volume(part), self.secret_name, self._items(part)) for part in self.parts]
+        volumes += [secret_volume(its.volume, its.secret, None) for part in self.parts for its in part.brought]
         if self.state_volume is not None:
             volumes.append({"name": STATE, **self.state_volume})
         containers = [_container(part) for part in self.parts]
@@ -129,6 +140,7 @@ def _config_volume(part: Part) -> str:
 
 def _container(part: Part) -> Obj:
     mounts = [mount(_config_volume(part), names.CONFIG_FOLDER, read_only=True)]
+    mounts += [mount(its.volume, its.folder, read_only=True) for its in part.brought]
     if part.state:
         mounts.append(mount(STATE, names.STATE_FOLDER))
     resources = part.resources.model_dump(mode="json", exclude_none=True)

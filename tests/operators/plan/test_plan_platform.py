@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from umiak_operators.plan import names
+from umiak_operators.plan.model import SecretKey
 from umiak_operators.plan.platform import platform_objects
 from umiak_workers.contract.config import HubConfig, SignerConfig, parse_config
 from umiak_workers.contract.endpoints import Endpoints
@@ -40,6 +41,19 @@ def test_files(world: Any, files: Any) -> None:
     assert str(verify(world.platform.operator_key, signer["signer.token"].decode())) == "-/-/-/signer"
     assert Endpoints.parse(hub["endpoints.json"]).resolve("umiak://listen/hub") == "http://0.0.0.0:8800"
     assert Endpoints.parse(signer["endpoints.json"]).resolve("umiak://hub").startswith("http://umiak-hub.")
+
+
+def test_the_url_of_a_database_stays_in_its_secret(world: Any, files: Any) -> None:
+    platform = replace(world.platform, hub_database=SecretKey("pg-app", "uri"))
+    bodies = {(body["kind"], body["metadata"]["name"]): body for body in platform_objects(platform, KEY)}
+    config = parse_config(HubConfig, files(bodies["Secret", "umiak-hub"])["hub.json"], "hub")
+    pod = bodies["Deployment", "umiak-hub"]["spec"]["template"]["spec"]
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "database"]
+    assert config.database_file == f"{mount['mountPath']}/uri"
+    assert mount["readOnly"] is True
+    assert {"name": "database", "secret": {"secretName": "pg-app", "defaultMode": 0o440}} in pod["volumes"]
+    signer = bodies["Deployment", "umiak-signer"]["spec"]["template"]["spec"]
+    assert "database" not in {volume["name"] for volume in signer["volumes"]}
 
 
 def test_the_signer_listens_nowhere_and_keeps_only_its_book(world: Any) -> None:

@@ -1,4 +1,4 @@
-"""The hub's books by themselves, on SQLite and, where `UMIAK_TEST_POSTGRES` names a server, on PostgreSQL as well."""
+"""The hub's books by themselves, on SQLite and on a real PostgreSQL."""
 
 import itertools
 import os
@@ -11,8 +11,10 @@ import pytest
 from hub_kit import NOBODY, SIGNING_KEY, HubKit, digest_of, hub_config, png, router_state, sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text, update
+from postgres_kit import Postgres
+from sqlalchemy import text, update
 
+from umiak_workers.adapters.database import Database
 from umiak_workers.contract.artefact import FILES, FileFact, Manifest, model_digest
 from umiak_workers.contract.errors import ConfigError, Refused, Unavailable
 from umiak_workers.contract.fleet import ReplaySpec
@@ -23,7 +25,6 @@ from umiak_workers.core.release import files_of, sign
 from umiak_workers.hub import housekeeping, replay, tables
 from umiak_workers.hub.hub import Hub
 
-POSTGRES = os.environ.get("UMIAK_TEST_POSTGRES", "")
 KIT = HubKit(None, 0, Path())
 """Only for its specs; no process behind it."""
 
@@ -42,13 +43,13 @@ class Moment:
 def url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "sqlite":
         return None
-    if not POSTGRES:
-        pytest.skip("UMIAK_TEST_POSTGRES is not set")
-    engine = create_engine(POSTGRES)
-    with engine.begin() as connection:
-        tables.metadata.drop_all(connection)
-    engine.dispose()
-    return POSTGRES
+    found: str = request.getfixturevalue("postgres").new()
+    return found
+
+
+def over(url: str | None, state: Path, clock: Moment) -> Hub:
+    """A hub that is not started yet; `url` None: SQLite under its state."""
+    return Hub(hub_config(silence_seconds=30), state, clock, Database(url) if url else None)
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def clock() -> Moment:
 
 @pytest.fixture
 def hub(url: str | None, tmp_path: Path, clock: Moment) -> Iterator[Hub]:
-    made = Hub(hub_config(database=url, silence_seconds=30), tmp_path, clock)
+    made = over(url, tmp_path, clock)
     made.start()
     yield made
     made.close()
@@ -129,7 +130,7 @@ def test_a_hub_that_starts_again_knows_everything(hub: Hub, url: str | None, tmp
     hub.close()
     (tmp_path / "replay" / "left-over").write_bytes(b"half a sample")
     (tmp_path / "blobs" / "incoming" / "left-over").write_bytes(b"half a blob")
-    again = Hub(hub_config(database=url, silence_seconds=30), tmp_path, clock)
+    again = over(url, tmp_path, clock)
     again.start()
     assert again.owner_view(ji.owner.uid) == before
     assert again.changes(0) == changes
@@ -269,10 +270,28 @@ def test_many_threads_write_and_read_at_once(hub: Hub) -> None:
 def test_a_database_of_another_schema_is_refused(hub: Hub, url: str | None, tmp_path: Path, clock: Moment) -> None:
     with hub.database.write() as sql:
         sql.execute(update(tables.schema).values(version=99))
-    newer = Hub(hub_config(database=url), tmp_path, clock)
+    newer = over(url, tmp_path, clock)
     with pytest.raises(ConfigError, match="schema 99"):
         newer.start()
     newer.database.close()
+
+
+def test_books_and_state_of_different_hubs_are_refused(
+    hub: Hub, url: str | None, tmp_path: Path, clock: Moment, postgres: Postgres
+) -> None:
+    """A changed or emptied database would let the next start sweep every sample away."""
+    hub.put_owner("plant.watch", KIT.joint_inference("builtin:x", NOBODY))
+    put_sample(hub, 1)
+    elsewhere = over(postgres.new(), tmp_path, clock)
+    with pytest.raises(ConfigError, match=r"is empty, and .* is not"):
+        elsewhere.start()
+    elsewhere.database.close()
+    assert len(list((tmp_path / "replay").iterdir())) == 1
+    (tmp_path / "home").write_text("another")
+    stranger = over(url, tmp_path, clock)
+    with pytest.raises(ConfigError, match="belong to the state folder of another hub"):
+        stranger.start()
+    stranger.database.close()
 
 
 def test_a_full_disk_takes_nothing_and_promises_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

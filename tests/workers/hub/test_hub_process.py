@@ -55,7 +55,11 @@ def raises(kit: HubKit, says: str) -> None:
     [
         ("config.json", '{"trusted_keys": []}', "trusted_keys"),
         ("config.json", '{"trusted_keys": ["AAAA"]}', "trusted_keys"),
-        ("config.json", f'{{"trusted_keys": ["{TRUSTED[0]}"], "database": "nonsense"}}', "database"),
+        (
+            "config.json",
+            f'{{"trusted_keys": ["{TRUSTED[0]}"], "database_file": "url"}}',
+            "database_file .*/url: No such",
+        ),
         ("endpoints.json", "{}", "umiak://listen/hub"),
         ("operator.key", "zz", r"operator\.key"),
         ("operator.key", None, r"operator\.key"),

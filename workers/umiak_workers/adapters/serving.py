@@ -32,8 +32,8 @@ from umiak_workers.contract.errors import (
 )
 from umiak_workers.contract.routes import HEALTH_LIVE, HEALTH_READY, METRICS
 
-Ready = Callable[[], Mapping[str, object]]
-"""Readiness as JSON; its key `ready` decides between 200 and 503."""
+Ready = Callable[[], Mapping[str, object] | Awaitable[Mapping[str, object]]]
+"""Readiness as JSON; its key `ready` decides between 200 and 503. Awaited where it has to ask others."""
 GRACE_SECONDS = 2
 BACKLOG = 512
 
@@ -103,7 +103,8 @@ def new_app(role: str, ready: Ready, registry: CollectorRegistry) -> FastAPI:
 
     @app.get(HEALTH_READY)
     async def readiness() -> JSONResponse:
-        said = dict(ready())
+        found = ready()
+        said = dict(await found if isinstance(found, Awaitable) else found)
         return JSONResponse(said, 200 if said.get("ready") else 503)
 
     @app.get(METRICS)

@@ -209,12 +209,15 @@ class TrainerConfig(Config):
 
 
 class HubConfig(Config):
-    """`hub`: models, lines, replay, fleet. Database and blobs live under `--state`."""
+    """`hub`: models, lines, replay, fleet. Blobs and samples live under `--state`."""
 
     role: Literal["hub"] = "hub"
     trusted_keys: Annotated[tuple[str, ...], Field(min_length=1)]
-    database: str | None = None
-    """SQLAlchemy URL; None: SQLite under `--state`."""
+    database_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A file with the URL of a PostgreSQL, beside this one unless absolute; None: SQLite under `--state`.
+
+    The URL holds a password, so it is in no config: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+    """
     silence_seconds: Annotated[float, Field(gt=0)] = 30
     max_blob_bytes: Annotated[int, Field(ge=4096)] = 1024 * MiB
     max_sample_bytes: Annotated[int, Field(ge=4096)] = 16 * MiB

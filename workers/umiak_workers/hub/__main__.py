@@ -16,11 +16,12 @@ import structlog
 from umiak_workers.adapters import process, serving
 from umiak_workers.adapters.auth import Gate, read_key
 from umiak_workers.adapters.configfile import Loaded, load
+from umiak_workers.adapters.database import Database
 from umiak_workers.adapters.mqtt import MqttLink
 from umiak_workers.contract import identity
 from umiak_workers.contract.config import OPERATOR_KEY_FILE, HubConfig
 from umiak_workers.contract.endpoints import BROKER
-from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.errors import ConfigError, Unavailable
 from umiak_workers.core.release import key_id
 from umiak_workers.hub.app import build
 from umiak_workers.hub.hints import Hints
@@ -31,6 +32,8 @@ from umiak_workers.hub.importer import Importer
 KEEPALIVE_SECONDS = 30
 HINT_SECONDS = 0.25
 IMPORT_SECONDS = 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+"""Seconds between two looks at a database that is away at start."""
 log = structlog.get_logger()
 
 
@@ -42,12 +45,50 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     for trusted in loaded.config.trusted_keys:
         key_id(trusted)  # a key that is none is found at start, not with the first signature
     with contextlib.closing(serving.bind(loaded.endpoints, "hub")) as listener, alone(state):
-        hub = Hub(loaded.config, state, time.time)
+        hub = Hub(loaded.config, state, time.time, _database(loaded))
+        if not await _opened(hub, random.Random(), stop):
+            hub.database.close()
+            return
         try:
-            await asyncio.to_thread(hub.start)
             await _serve(hub, gate, listener, _link(loaded), stop)
         finally:
             await asyncio.to_thread(hub.close)
+
+
+def _database(loaded: Loaded[HubConfig]) -> Database | None:
+    """The PostgreSQL whose URL is in a file; raises ConfigError that names the file and tells nothing of its text."""
+    if loaded.config.database_file is None:
+        return None
+    file = loaded.folder / loaded.config.database_file
+    named = f"database_file {file}"
+    try:
+        url = file.read_text("ascii").strip()
+    except OSError as error:
+        raise ConfigError(f"{named}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{named}: expected text of a URL, with special characters as %XX") from error
+    if url.startswith("sqlite"):
+        raise ConfigError(f"{named}: SQLite has its own place under --state and needs no URL")
+    return Database(url, named)
+
+
+async def _opened(hub: Hub, rng: random.Random, stop: asyncio.Event) -> bool:
+    """Open the books, as soon as the database is there; False when told to stop before that."""
+    pause = FIRST_PAUSE
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(hub.start)
+        except Unavailable as error:
+            log.warning("the database is away and will be tried again", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), rng.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        except BaseException:
+            hub.database.close()
+            raise
+        else:
+            return True
+    return False
 
 
 async def _serve(hub: Hub, gate: Gate, listener: socket.socket, link: MqttLink | None, stop: asyncio.Event) -> None:
@@ -85,6 +126,8 @@ def _import(hub: Hub) -> None:
                 importer.work()
             except Exception as error:  # noqa: BLE001 - outermost loop: nobody would miss the thread
                 log.warning("importing failed and will be tried again", reason=str(error) or type(error).__name__)
+                time.sleep(IMPORT_SECONDS)
+                hub.import_wanted.set()
 
 
 def _link(loaded: Loaded[HubConfig]) -> MqttLink | None:

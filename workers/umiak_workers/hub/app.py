@@ -43,9 +43,9 @@ def build(hub: Hub, gate: Gate, stop: asyncio.Event) -> FastAPI:
     return app
 
 
-def _ready(hub: Hub) -> dict[str, object]:
+async def _ready(hub: Hub) -> dict[str, object]:
     try:
-        hub.database.ping()
+        await asyncio.to_thread(hub.database.ping)
     except Unavailable as error:
         return {"ready": False, "reason": str(error)}
     return {"ready": True, "stateBytes": hub.room.used, "stateBytesMost": hub.room.most}

@@ -49,12 +49,21 @@ class Hints:
         """Say every wanted retained message that was not said yet; a cleared one is forgotten once it was said."""
         if self._hub.hints_wanted.is_set():
             self._hub.hints_wanted.clear()
-            if not self._send_all():
-                self._hub.hints_wanted.set()
+            done = False
+            try:
+                done = self._send_all()
+            finally:
+                if not done:
+                    self._hub.hints_wanted.set()
         with self._lock:
             strays, self._strays = self._strays, set()
-        for topic in strays:
-            self._clear_stray(topic)
+        try:
+            for topic in strays:
+                self._clear_stray(topic)
+        except BaseException:
+            with self._lock:
+                self._strays |= strays
+            raise
 
     def _send_all(self) -> bool:
         with self._hub.database.read() as sql:

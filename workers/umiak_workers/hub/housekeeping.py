@@ -38,7 +38,7 @@ class Chore:
 def chores(hub: Hub) -> tuple[Chore, ...]:
     """All of them."""
     return (
-        Chore("write reports", 1.0, lambda: write_reports(hub)),
+        Chore("write reports", 1.0, hub.write_reports),
         Chore("notice silence", 1.0, lambda: notice_silence(hub)),
         Chore("tell figures", GATHER_SECONDS, hub.ring_gathered),
         Chore("expire samples", 10.0, lambda: expire_samples(hub)),
@@ -63,19 +63,12 @@ async def _repeat(chore: Chore, stop: asyncio.Event) -> None:
             continue
 
 
-def write_reports(hub: Hub) -> None:
-    """Make running figures durable."""
-    if hub.reports.is_dirty():
-        with hub.database.write() as sql:
-            hub.reports.flush(sql)
-
-
 def notice_silence(hub: Hub) -> None:
     """Wake the operators of edges that fell silent or spoke again."""
     flipped = hub.reports.flipped(hub.now())
     if not flipped:
         return
-    with hub.change() as change:
+    with hub.reports.noticing(flipped), hub.change() as change:
         for namespace, resource in sorted({key[:2] for key in flipped}):
             change.ring_resource(namespace, resource)
             spec = owners.joint_inference(change.sql, namespace, resource)
@@ -104,6 +97,7 @@ def sweep_models(hub: Hub) -> None:
         going = set(sql.execute(old).scalars()) - named(sql) - hub.reports.running()
         for digest in sorted(going):
             sql.execute(delete(tables.models).where(tables.models.c.digest == digest))
+    with hub.database.write() as sql:  # nobody adds a model meanwhile; what the books still name was committed
         in_use = models.blobs_in_use(sql)
         for digest, _, touched_at in list(hub.blobs.every()):
             if digest not in in_use and touched_at < now - KEEP_BLOBS_SECONDS:

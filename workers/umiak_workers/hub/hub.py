@@ -21,24 +21,25 @@ from umiak_workers.contract.errors import InvalidInput, Refused, Unavailable
 from umiak_workers.contract.fleet import Changes, FleetSpec, FleetView
 from umiak_workers.contract.messages import AgentState, LiveSettings, Receipt, RoundReport, RouterState, SampleHeader
 from umiak_workers.contract.release import Envelope
-from umiak_workers.hub import lines, models, owners, replay, rounds, tables, views
+from umiak_workers.hub import home, lines, models, owners, replay, rounds, tables, views
 from umiak_workers.hub.change import Bell, Change, changing, cursor, since
-from umiak_workers.hub.reports import Key, Reports
+from umiak_workers.hub.reports import Key, Reports, write
 from umiak_workers.hub.tally import Tally
 
 Clock = Callable[[], float]
 
 
 class Hub:
-    """One hub over one state folder. `now` gives seconds since the epoch."""
+    """One hub over one state folder. `now` gives seconds since the epoch; `database`: None is SQLite in that folder."""
 
-    def __init__(self, config: HubConfig, state: Path, now: Clock) -> None:
+    def __init__(self, config: HubConfig, state: Path, now: Clock, database: Database | None = None) -> None:
         self.config = config
         self.state = state
         self.now = now
         self.room = Room(config.max_state_bytes)
         self.blobs = BlobStore(state / "blobs", config.max_blob_bytes, self.room)
-        self.database = Database(config.database or f"sqlite:///{state / 'hub.db'}")
+        self._named = database.named if database else None
+        self.database = database or Database(f"sqlite:///{state / 'hub.db'}")
         self.tally = Tally()
         self.reports = Reports(config.silence_seconds, self.tally)
         self.bell = Bell()
@@ -49,11 +50,12 @@ class Hub:
         self._samples = state / "replay"
 
     def start(self) -> None:
-        """Open the books and drop what a killed process left; raises ConfigError or Unavailable."""
+        """Open the books and drop what a killed process left; raises ConfigError or Unavailable (start again later)."""
         self._samples.mkdir(parents=True, exist_ok=True)
         self.database.create(tables.metadata)
         with self.database.write() as sql:
             tables.check_schema(sql)
+            home.check(sql, self.state, self._named)
             self.reports.load(sql)
             known = replay.files(sql)
         self.blobs.start()
@@ -68,9 +70,7 @@ class Hub:
     def close(self) -> None:
         """Write what is only in memory, then close the books."""
         try:
-            if self.reports.is_dirty():
-                with self.database.write() as sql:
-                    self.reports.flush(sql)
+            self.write_reports()
         finally:
             self.database.close()
 
@@ -122,10 +122,16 @@ class Hub:
         """Wake the operator for the fast figures that were gathered."""
         with self._gathering:
             going, self._gathered = self._gathered, set()
-        if going:
+        if not going:
+            return
+        try:
             with self.change() as change:
                 for namespace, resource in going:
                     change.ring_resource(namespace, resource)
+        except BaseException:
+            with self._gathering:
+                self._gathered |= going
+            raise
 
     # models and lines
 
@@ -241,16 +247,23 @@ class Hub:
         spec = self._edge(key)
         if not self.reports.agent(key, state, self.now()):
             return
-        with self.change() as change:
-            self.reports.flush(change.sql, key)
+        with self.reports.going(key) as going, self.change() as change:
+            write(change.sql, going)
             change.ring([spec.owner.uid])
             change.ring_line(state.line)
+        self.reports.told(key, state)
 
     def router_said(self, key: Key, state: RouterState) -> None:
         """Running figures: written and told with the next gathering."""
         self._edge(key)
         self.reports.router(key, state, self.now())
         self.ring_later(key[0], key[1])
+
+    def write_reports(self) -> None:
+        """Make running figures durable."""
+        if self.reports.is_dirty():
+            with self.reports.going() as going, self.database.write() as sql:
+                write(sql, going)
 
     def _edge(self, key: Key) -> FleetSpec:
         namespace, resource, edge = key

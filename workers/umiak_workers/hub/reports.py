@@ -1,8 +1,12 @@
 """What edges say of themselves. Facts (a digest, a state) are durable before they are acknowledged and wake the
 operator at once; running figures are kept in memory, written every second, and wake it every few seconds at most.
+
+Whatever a database that went away did not take is still to be written, and a fact still to be told, when it is back.
 """
 
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select
@@ -30,7 +34,7 @@ class Report:
 
 
 class Reports:
-    """Every edge's last report, in memory; `flush` makes it durable."""
+    """Every edge's last report, in memory; `going` and `write` make it durable."""
 
     def __init__(self, silence_seconds: float, tally: Tally) -> None:
         self._silence = silence_seconds
@@ -38,6 +42,7 @@ class Reports:
         self._lock = threading.Lock()
         self._known: dict[Key, Report] = {}
         self._dirty: set[Key] = set()
+        self._untold: dict[Key, AgentState] = {}
         self._reporting: dict[Key, bool] = {}
         self._spoke: set[Key] = set()
 
@@ -49,12 +54,21 @@ class Reports:
             self._known[(row.namespace, row.resource, row.edge)] = Report(row.seen_at, agent, router)
 
     def agent(self, key: Key, state: AgentState, now: float) -> bool:
-        """Take an agent's word; True when a fact changed."""
+        """Take an agent's word; True when a fact changed, and until `told` says that it is known."""
         with self._lock:
             before = self._known.get(key, Report())
             self._set(key, replace(before, agent=state, seen_at=now, gone=False))
-        old = before.agent.model_dump(exclude=_FIGURES) if before.agent else None
-        return old != state.model_dump(exclude=_FIGURES)
+            old = before.agent.model_dump(exclude=_FIGURES) if before.agent else None
+            is_new = key in self._untold or old != state.model_dump(exclude=_FIGURES)
+            if is_new:
+                self._untold[key] = state
+        return is_new
+
+    def told(self, key: Key, state: AgentState) -> None:
+        """What an agent said is durable and the operator knows, unless it has said something newer."""
+        with self._lock:
+            if self._untold.get(key) is state:
+                del self._untold[key]
 
     def router(self, key: Key, state: RouterState, now: float) -> None:
         """Take a router's running totals."""
@@ -77,16 +91,21 @@ class Reports:
             self._reporting[key] = True
             self._spoke.add(key)
 
-    def flush(self, sql: Connection, only: Key | None = None) -> None:
-        """Write what changed since the last time (of one edge, or of all)."""
+    @contextmanager
+    def going(self, only: Key | None = None) -> Iterator[Mapping[Key, Report | None]]:
+        """What changed since the last time (of one edge, or of all), to be written and committed in this block.
+
+        It counts as changed again when that fails.
+        """
         with self._lock:
-            going = {key: self._known.get(key) for key in (self._dirty if only is None else {only})}
-            self._dirty -= going.keys()
-        for (namespace, resource, edge), report in going.items():
-            here = (_reports.namespace == namespace, _reports.resource == resource, _reports.edge == edge)
-            sql.execute(delete(tables.reports).where(*here))
-            if report:
-                sql.execute(insert(tables.reports).values(**_row(namespace, resource, edge, report)))
+            found = {key: self._known.get(key) for key in (self._dirty if only is None else {only})}
+            self._dirty -= found.keys()
+        try:
+            yield found
+        except BaseException:
+            with self._lock:
+                self._dirty |= found.keys() & self._known.keys()
+            raise
 
     def is_dirty(self) -> bool:
         """Whether anything waits to be written."""
@@ -98,6 +117,7 @@ class Reports:
             for key in [key for key in self._known if key[:2] == (namespace, resource) and key[2] not in keep]:
                 self._known.pop(key)
                 self._dirty.discard(key)
+                self._untold.pop(key, None)
                 self._reporting.pop(key, None)
 
     def view(self, key: Key, now: float) -> EdgeView:
@@ -125,6 +145,16 @@ class Reports:
             self._reporting = seen
         return changed | spoke
 
+    @contextmanager
+    def noticing(self, flipped: set[Key]) -> Iterator[None]:
+        """The block tells of these edges; `flipped` names them again when that fails."""
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._spoke |= flipped
+            raise
+
     def running(self) -> set[str]:
         """The digests that edges run or are about to run."""
         with self._lock:
@@ -135,6 +165,15 @@ class Reports:
         """(edges heard of, edges reporting)."""
         with self._lock:
             return len(self._known), sum(self._is_reporting(report, now) for report in self._known.values())
+
+
+def write(sql: Connection, going: Mapping[Key, Report | None]) -> None:
+    """Write reports, and drop those of edges that are no longer there."""
+    for (namespace, resource, edge), report in going.items():
+        here = (_reports.namespace == namespace, _reports.resource == resource, _reports.edge == edge)
+        sql.execute(delete(tables.reports).where(*here))
+        if report:
+            sql.execute(insert(tables.reports).values(**_row(namespace, resource, edge, report)))
 
 
 def _row(namespace: str, resource: str, edge: str, report: Report) -> dict[str, object]:

@@ -33,6 +33,8 @@ schema = Table(
     Column("cursor", BigInteger, nullable=False),  # the newest position of the change stream
 )
 
+home = Table("hub_home", metadata, Column("id", Text, primary_key=True))  # see home.py
+
 owners = Table(
     "hub_owners",
     metadata,
