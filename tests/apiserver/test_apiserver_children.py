@@ -26,7 +26,8 @@ def test_children_come_up_and_the_resource_is_ready(kube: Kube, operator: Operat
     kube.apply(joint_inference(namespace))
     kube.run("wait", "-n", namespace, "--for=condition=Ready", "jointinference/yard", "--timeout=60s")
     assert kube.names(path("deployments", namespace)) == ["yard-cloud", "yard-edge-edge-1", "yard-edge-edge-2"]
-    assert kube.names(path("secrets", namespace), OURS) == ["yard-cloud", "yard-edge-edge-1", "yard-edge-edge-2"]
+    parts = [f"yard-edge-edge-{number}-{role}" for number in (1, 2) for role in ("agent", "edge", "router")]
+    assert kube.names(path("secrets", namespace), OURS) == ["yard-cloud", *parts]
     assert kube.names(path("services", namespace), OURS) == ["yard-cloud"]
     body = kube.get(path("jointinferences", namespace, "yard"))
     assert body is not None
@@ -116,8 +117,8 @@ def test_a_hand_edited_child_is_healed(kube: Kube, operator: Operator, namespace
         (path("deployments", namespace, "yard-edge-edge-1"), {"spec": {"replicas": 3}}),
         (path("secrets", namespace, "yard-cloud"), {"data": {"endpoints.json": "e30="}}),
         (path("services", namespace, "yard-cloud"), {"spec": {"selector": {"umiak.dev/component": "nobody"}}}),
-        (path("secrets", namespace, "yard-edge-edge-2"), {"metadata": {"labels": {OURS: None}}}),
-        (path("secrets", namespace, "yard-edge-edge-1"), {"metadata": {"ownerReferences": None}}),
+        (path("secrets", namespace, "yard-edge-edge-2-router"), {"metadata": {"labels": {OURS: None}}}),
+        (path("secrets", namespace, "yard-edge-edge-1-agent"), {"metadata": {"ownerReferences": None}}),
     ]
     before = [essence(kube.get(place)) for place, _ in edits]
     for place, edit in edits:

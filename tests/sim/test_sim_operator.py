@@ -86,7 +86,9 @@ async def test_an_edge_whose_node_went_is_pruned_and_nothing_else(fleet: Any) ->
     fleet.server.remove("Node", "", "e2")
     await fleet.settle()
     assert names(fleet, "Deployment") == ["yard-cloud", "yard-edge-e1"]
-    assert [name for name in before if name not in names(fleet, "Secret")] == ["yard-edge-e2"]
+    assert [name for name in before if name not in names(fleet, "Secret")] == [
+        f"yard-edge-e2-{role}" for role in ("agent", "edge", "router")
+    ]
     claims = names(fleet, "PersistentVolumeClaim")
     assert claims == ["yard-edge-e1", "yard-edge-e2"], "undelivered examples outlive a node that registers anew"
 

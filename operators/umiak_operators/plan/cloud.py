@@ -25,7 +25,7 @@ def cloud_objects(site: Site, cloud: Cloud) -> list[Obj]:
     template = pod.template()
     keep_off_edges(template["spec"])
     return [
-        objects.secret(metadata, pod.files(site.platform.operator_key)),
+        *pod.secrets(site.namespace, site.platform.operator_key),
         objects.deployment(metadata, own, template, cloud.replicas, recreate=False),
         objects.service(metadata, own, names.PORTS["cloud"]),
     ]

@@ -1,4 +1,4 @@
-"""One Deployment per edge node, with its own Secret and its own state volume.
+"""One Deployment per edge node, with its own Secrets and its own state volume.
 
 Identity, camera and state belong to a node: they survive pods and templates, and no other node ever sees them.
 """
@@ -72,7 +72,7 @@ def may_keep_state(seen: Observed) -> bool:
 
 
 def edge_objects(site: Site, node: Node) -> list[Obj]:
-    """Secret, Deployment and, where claims are used, the claim of one edge."""
+    """Secrets, Deployment and, where claims are used, the claim of one edge."""
     name = names.edge_pod(site.name, node.name)
     own = objects.labels(objects.owner_labels("JointInference", site.name), "edge", node.name)
     metadata = objects.meta(name, site.namespace, own)
@@ -81,7 +81,7 @@ def edge_objects(site: Site, node: Node) -> list[Obj]:
     _place(template["spec"], node)
     _own_folder(template["spec"], site.platform)
     found = [
-        objects.secret(metadata, pod.files(site.platform.operator_key)),
+        *pod.secrets(site.namespace, site.platform.operator_key),
         objects.deployment(metadata, own, template, replicas=1, recreate=True),
     ]
     if site.platform.state_volume == "persistentVolumeClaim":

@@ -49,7 +49,7 @@ def _hub(platform: Platform, namespace: str) -> list[Obj]:
     state = {"persistentVolumeClaim": {"claimName": names.HUB}}
     pod = Pod(names.HUB, own, (part,), addresses.of_hub(platform), state)
     return [
-        objects.secret(metadata, pod.files(platform.operator_key)),
+        *pod.secrets(namespace, platform.operator_key),
         objects.claim(metadata, HUB_SIZE, platform.storage_class),
         objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
         objects.service(metadata, own, names.PORTS["hub"]),
@@ -71,7 +71,7 @@ def _signer(platform: Platform, signing_key: bytes, namespace: str) -> list[Obj]
     state = {"persistentVolumeClaim": {"claimName": names.SIGNER}}  # the last sequence it signed of every line
     pod = Pod(names.SIGNER, own, (part,), addresses.of_signer(platform), state)
     return [
-        objects.secret(metadata, pod.files(platform.operator_key)),
+        *pod.secrets(namespace, platform.operator_key),
         objects.claim(metadata, SIGNER_SIZE, platform.storage_class),
         objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
     ]

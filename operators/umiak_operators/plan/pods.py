@@ -15,9 +15,11 @@ from umiak_operators.plan import names
 from umiak_operators.plan.objects import (
     Obj,
     container,
+    meta,
     mount,
     pod_spec,
     readiness,
+    secret,
     secret_volume,
     template,
 )
@@ -63,9 +65,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Pod:
-    """A group of parts around one Secret."""
+    """A group of parts, each with a Secret of its own.
 
-    secret_name: str
+    Of its own, because KubeEdge answers only one of several questions for the same Secret that are asked at once, and
+    the others wait for a minute: containers that mounted parts of one Secret started that late.
+    """
+
+    name: str
     labels: Mapping[str, str]
     parts: tuple[Part, ...]
     endpoints: Mapping[str, str]
@@ -82,23 +88,34 @@ class Pod:
 
     def template(self) -> Obj:
         """The pod template; callers add where it may run."""
-        volumes = [secret_volume(_config_volume(part), self.secret_name, self._items(part)) for part in self.parts]
+        volumes = [
+            secret_volume(_config_volume(part), self._secret_name(part), self._items(part)) for part in self.parts
+        ]
         volumes += [secret_volume(its.volume, its.secret, None) for part in self.parts for its in part.brought]
         if self.state_volume is not None:
             volumes.append({"name": STATE, **self.state_volume})
         containers = [_container(part) for part in self.parts]
         return template(self.labels, self.digest(), pod_spec(containers, volumes, self.grace))
 
-    def files(self, operator_key: bytes) -> dict[str, bytes]:
-        """Content of the pod's Secret."""
-        found = {ENDPOINTS_FILE: _json(dict(self.endpoints))}
-        if self.authorities:
-            found[CA_FILE] = self.authorities.encode()
-        for part in self.parts:
-            found[f"{part.role}.json"] = _json(part.config.model_dump(mode="json"))
-            found[f"{part.role}.{TOKEN_FILE}"] = token(operator_key, part.principal).encode()
-            found.update(part.keys)
-        return found
+    def secrets(self, namespace: str, operator_key: bytes) -> list[Obj]:
+        """What the parts read, a Secret for each."""
+        return [
+            secret(meta(self._secret_name(part), namespace, self.labels), self._files(part, operator_key))
+            for part in self.parts
+        ]
+
+    def _secret_name(self, part: Part) -> str:
+        return self.name if len(self.parts) == 1 else f"{self.name}-{part.role}"
+
+    def _files(self, part: Part, operator_key: bytes) -> dict[str, bytes]:
+        trusted = {CA_FILE: self.authorities.encode()} if self.authorities else {}
+        return {
+            ENDPOINTS_FILE: _json(dict(self.endpoints)),
+            f"{part.role}.json": _json(part.config.model_dump(mode="json")),
+            f"{part.role}.{TOKEN_FILE}": token(operator_key, part.principal).encode(),
+            **trusted,
+            **part.keys,
+        }
 
     def _items(self, part: Part) -> dict[str, str]:
         config, its_token = f"{part.role}.json", f"{part.role}.{TOKEN_FILE}"

@@ -63,7 +63,7 @@ def job_objects(lesson: Lesson, this: Round) -> list[Obj]:
     pod = _pod(lesson, this, name, own)
     template = _template(lesson, this, name, own)
     return [
-        objects.secret(objects.meta(name, namespace, own), pod.files(lesson.platform.operator_key)),
+        *pod.secrets(namespace, lesson.platform.operator_key),
         objects.job(objects.meta(name, namespace, own, notes), template, _RETRIES, _seconds(lesson)),
     ]
 

@@ -42,7 +42,8 @@ def test_children_as_yaml(app: typer.Typer) -> None:
     text, _ = output(app, str(EXAMPLES / "01-minimal"))
     bodies = list(yaml.safe_load_all(text))
     found = sorted((body["kind"], body["metadata"]["name"]) for body in bodies)
-    edges = [(kind, f"yard-edge-edge-{n}") for n in (1, 2) for kind in ("Deployment", "Secret")]
+    edges = [("Deployment", f"yard-edge-edge-{n}") for n in (1, 2)]
+    edges += [("Secret", f"yard-edge-edge-{n}-{role}") for n in (1, 2) for role in ("edge", "router", "agent")]
     assert found == sorted([*edges, *((kind, "yard-cloud") for kind in ("Deployment", "Secret", "Service"))])
     assert "# of JointInference/yard/yard" in text
 
@@ -71,7 +72,7 @@ def test_nodes_from_a_file(app: typer.Typer, tmp_path: Path) -> None:
     file = tmp_path / "nodes.yaml"
     file.write_text(NODES)
     text, _ = output(app, str(EXAMPLES / "01-minimal"), "--nodes", str(file))
-    names = {body["metadata"]["name"] for body in yaml.safe_load_all(text)}
+    names = {body["metadata"]["name"] for body in yaml.safe_load_all(text) if body["kind"] != "Secret"}
     assert names == {"yard-edge-z9", "yard-cloud"}
     assert [(node.name, node.ready) for node in load_nodes(file)] == [("server", True), ("z9", False)]
 

@@ -17,6 +17,7 @@ from umiak_workers.contract.errors import IdentityError
 from umiak_workers.contract.identity import Principal, token, verify, verify_within
 
 NOW = 1e9
+ROLES = ("edge", "router", "agent")
 
 
 def hashes(plan: Any) -> dict[str, str]:
@@ -33,8 +34,9 @@ def kinds(plan: Any) -> list[tuple[str, str]]:
 
 
 def test_children_of_two_edges_and_a_cloud(world: Any) -> None:
-    edge = ("Deployment", "PersistentVolumeClaim", "Secret")
+    edge = ("Deployment", "PersistentVolumeClaim")
     expected = [(kind, f"yard-edge-{node}") for node in ("n1", "n2") for kind in edge]
+    expected += [("Secret", f"yard-edge-{node}-{role}") for node in ("n1", "n2") for role in ROLES]
     expected += [(kind, "yard-cloud") for kind in ("Deployment", "Secret", "Service")]
     assert kinds(desired(world.joint(), world.seen(), NOW)) == sorted(expected)
 
@@ -58,7 +60,7 @@ def test_authorities_travel_to_every_container_that_dials_tls(world: Any) -> Non
 
     before, after, other = made(), made(ca="PEM"), made(ca="another")
     assert held(before) == set()
-    assert held(after) == {"yard-edge-n1", "yard-edge-n2"}
+    assert held(after) == {f"yard-edge-{node}-{role}" for node in ("n1", "n2") for role in ROLES}
     assert listed(before, "yard-edge-n1") == [False] * 3
     assert listed(after, "yard-edge-n1") == [True] * 3
     assert listed(after, "yard-cloud") == [False], "it dials the hub inside, without TLS"
@@ -91,7 +93,7 @@ def test_an_edge_only_resource_has_no_cloud(world: Any) -> None:
 
 def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, files: Any) -> None:
     plan = desired(world.joint(), world.seen(), NOW)
-    content = files(pick(plan, "Secret", "yard-edge-n1"))
+    content = {key: text for role in ROLES for key, text in files(pick(plan, "Secret", f"yard-edge-n1-{role}")).items()}
     router = parse_config(RouterConfig, content["router.json"], "router")
     assert (router.namespace, router.resource, router.edge, router.line) == ("site", "yard", "n1", "site/scene")
     assert router.rules[0].budget == 0.2
@@ -109,8 +111,9 @@ def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, file
 
 def test_each_container_has_its_own_token_and_no_other(world: Any, pick: Any, files: Any) -> None:
     plan = desired(world.joint(), world.seen(), NOW)
-    content = files(pick(plan, "Secret", "yard-edge-n1"))
-    for role in ("edge", "router", "agent"):
+    for role in ROLES:
+        content = files(pick(plan, "Secret", f"yard-edge-n1-{role}"))
+        assert set(content) == {"endpoints.json", f"{role}.json", f"{role}.token"}
         principal = verify(world.platform.operator_key, content[f"{role}.token"].decode())
         assert str(principal) == f"site/yard/n1/{role}"
     pod = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
@@ -119,12 +122,20 @@ def test_each_container_has_its_own_token_and_no_other(world: Any, pick: Any, fi
             role = volume["name"].removeprefix("config-")
             keys = {item["key"]: item["path"] for item in volume["secret"]["items"]}
             assert keys == {f"{role}.json": "config.json", f"{role}.token": "token", "endpoints.json": "endpoints.json"}
-    assert "operator.key" not in content
+
+
+def test_no_secret_is_mounted_twice(world: Any) -> None:
+    """KubeEdge answers one of several questions for one Secret at a time; the others wait for a minute."""
+    for item in desired(world.joint(), world.seen(), NOW).children:
+        if item["kind"] == "Deployment":
+            volumes = item["spec"]["template"]["spec"]["volumes"]
+            mounted = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+            assert len(set(mounted)) == len(mounted) > 0
 
 
 def test_a_pod_of_an_edge_knows_two_outside_addresses_and_its_cloud(world: Any, pick: Any, files: Any) -> None:
     plan = desired(world.joint(), world.seen(), NOW)
-    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1-router"))["endpoints.json"]).known
     assert known["umiak://hub"] == "https://gate.test"
     assert known["umiak://cloud/site/yard"] == "http://yard-cloud.site.svc:8700"
     assert known["umiak://listen/router"].startswith("http://127.0.0.1:")
@@ -134,7 +145,7 @@ def test_a_pod_of_an_edge_knows_two_outside_addresses_and_its_cloud(world: Any, 
 
 def test_a_port_of_the_node_leads_to_the_router_alone(world: Any, pick: Any, files: Any) -> None:
     def listening(plan: Any) -> Any:
-        known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+        known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1-router"))["endpoints.json"]).known
         return [known[f"umiak://listen/{role}"] for role in ("edge", "router")]
 
     closed = desired(world.joint(edge=world.edge(source={"http": {}})), world.seen(), NOW)
@@ -158,7 +169,7 @@ def test_the_cloud_may_be_behind_a_gateway(
 ) -> None:
     platform = replace(world.platform, endpoints={**world.platform.endpoints, **extra})
     plan = desired(world.joint(), world.seen(platform=platform), NOW)
-    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1"))["endpoints.json"]).known
+    known = Endpoints.parse(files(pick(plan, "Secret", "yard-edge-n1-router"))["endpoints.json"]).known
     assert known["umiak://cloud/site/yard"] == expected
 
 
@@ -267,7 +278,7 @@ def test_live_settings_replace_no_pod_but_reach_config_and_hub(
     assert hashes(before) == hashes(after)
     assert before.fleet != after.fleet
     if "replay" not in change:
-        old, new = (files(pick(plan, "Secret", "yard-edge-n1"))["router.json"] for plan in (before, after))
+        old, new = (files(pick(plan, "Secret", "yard-edge-n1-router"))["router.json"] for plan in (before, after))
         assert old != new
 
 
