@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
 SCENE ?= yard
 WORKERS = -n auto --maxprocesses 4 --dist loadgroup
 # What a real node needs of Debian; CNI's plugins have no program on PATH.
-CLUSTER = containerd=containerd runc=runc iptables=iptables conntrack=conntrack ip=iproute2 gcc=gcc curl=curl \
+CLUSTER = containerd=containerd runc=runc iptables=iptables conntrack=conntrack ip=iproute2 gcc=gcc ../include/arpa=libc6-dev curl=curl nsenter=util-linux sysctl=procps \
 	../lib/cni/bridge=containernetworking-plugins buildah=buildah \
 	qemu-aarch64-static=qemu-user-static
 DEMO = $(VENV)/umiak demo $(if $(DATA),--data "$(DATA)",--scene $(SCENE)) $(DEMO_ARGS)

@@ -3,6 +3,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+rm -f build/cluster/figures.json
 failed=0
 suite() {
   .venv/bin/python -m pytest "$@"

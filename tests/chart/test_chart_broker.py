@@ -138,6 +138,30 @@ def test_who_speaks_in_an_edge_s_pods() -> None:
     terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
     pod = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}
     meta: dict[str, Any] = {"namespace": "a", "name": "d", "labels": {names.OWNER_NAME: "r", names.EDGE: "short"}}
-    place, who = broker_accounts.edge({"metadata": meta, "spec": {"template": {"spec": pod}}})
+    found = broker_accounts.edge({"metadata": meta, "spec": {"template": {"spec": pod}}})
+    assert found is not None
+    place, who = found
     assert place == ("a", "d")
     assert [str(one) for one in who] == [f"a/r/{node}/router", f"a/r/{node}/agent"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "pod"),
+    [
+        ({}, {}),
+        ({names.OWNER_NAME: "r"}, {}),
+        ({names.OWNER_NAME: "r"}, {"affinity": None}),
+        (
+            {names.OWNER_NAME: "r"},
+            {
+                "affinity": {
+                    "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+                }
+            },
+        ),
+    ],
+)
+def test_somebody_else_s_deployment_with_our_labels_stops_nobody(labels: dict[str, str], pod: dict[str, Any]) -> None:
+    body = {"metadata": {"namespace": "a", "name": "d", "labels": labels}, "spec": {"template": {"spec": pod}}}
+    assert broker_accounts.edge(body) is None
+    assert broker_accounts.moved({}, {"type": "ADDED", "object": body}) is False

@@ -226,7 +226,7 @@ def test_edges_get_the_chart_s_addresses(prepared: Installation, kube: Kube, hub
         known = json.loads(files(secret)["endpoints.json"])
         assert known["umiak://hub"] == "https://gate.example:30443/hub"
         assert known["umiak://broker"] == "mqtts://gate.example:30883"
-        assert known["umiak://cloud/yard/yard"] == "https://gate.example:30443/cloud/yard/yard"
+        assert known["umiak://cloud/yard/yard"] == "https://gate.example:30443/cloud/yard/yard-cloud"
         assert files(secret)["ca.crt"] == prepared.secret("umiak-ca")["tls.crt"]
     (pod,) = kube.items(path("deployments", "yard"), "umiak.dev/component=edge")
     volumes = pod["spec"]["template"]["spec"]["volumes"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import certificate
 import control_plane
@@ -20,7 +21,9 @@ import pytest
 from apiserver_kit import eventually
 from chart_kit import VALUES, Helm, absent, chosen, merged
 
+from umiak_operators.plan import addresses
 from umiak_operators.plan import names as plan_names
+from umiak_operators.plan.model import Platform
 from umiak_workers.adapters.configfile import Loaded, load
 from umiak_workers.adapters.hub_client import HubClient
 from umiak_workers.contract.config import AgentConfig, ModelSource
@@ -158,7 +161,7 @@ PASSED = [
     ("PUT", "/hub/v1/reports/yard/yard/edge-1/agent", 8800, "/v1/reports/yard/yard/edge-1/agent"),
     ("GET", "/hub/v1/settings/yard/yard?a=1&b=2", 8800, "/v1/settings/yard/yard?a=1&b=2"),
     ("GET", "/hub/readyz", 8800, "/readyz"),
-    ("POST", "/cloud/yard/yard/v1/examples", 8700, "/v1/examples"),
+    ("POST", "/cloud/yard/yard-cloud/v1/examples", 8700, "/v1/examples"),
 ]
 
 
@@ -170,14 +173,20 @@ def test_what_edges_need_arrives(gateway: Gateway, method: str, path: str, port:
 
 def test_services_are_asked_for_by_their_names(gateway: Gateway) -> None:
     gateway.status("GET", "/hub/readyz")
-    gateway.status("GET", "/cloud/some-space/north-gate/readyz")
-    hashed = plan_names.cloud_pod("an-edge-of-x")
-    gateway.status("GET", f"/cloud/some-space/{hashed}/readyz")
-    assert {
-        "umiak-hub.umiak-system.svc.cluster.local",
-        f"{plan_names.cloud_pod('north-gate')}.some-space.svc.cluster.local",
-        f"{hashed}.some-space.svc.cluster.local",
-    } <= set(gateway.cluster.asked)
+    resources = ("north-gate", "north-edge", "x-cloud", "a" * 60)
+    told = Platform(
+        images={},
+        endpoints={"umiak://cloud": "https://gate.example/cloud"},
+        inside={},
+        operator_key=b"",
+        trusted_keys=(),
+    )
+    for resource in resources:
+        url = addresses.cloud_url(told, "some-space", resource)
+        gateway.status("GET", f"{urlsplit(url).path}/readyz")
+    wanted = {f"{plan_names.cloud_pod(resource)}.some-space.svc.cluster.local" for resource in resources}
+    assert len(wanted) == len(resources)
+    assert {"umiak-hub.umiak-system.svc.cluster.local", *wanted} <= set(gateway.cluster.asked)
 
 
 REFUSED = [
@@ -191,9 +200,10 @@ REFUSED = [
     "/hub/v1/blobs/../owners",
     "/hub/v1/blobs/%2e%2e/owners",
     "/hub//v1/owners",
-    "/cloud/yard/yard/metrics",
-    "/cloud/yard/ya.rd/v1/examples",
-    "/cloud/ya.rd/yard/v1/examples",
+    "/cloud/yard/yard-cloud/metrics",
+    "/cloud/yard/yard/v1/examples",
+    "/cloud/yard/ya.rd-cloud/v1/examples",
+    "/cloud/ya.rd/yard-cloud/v1/examples",
 ]
 
 
@@ -205,8 +215,8 @@ def test_the_rest_goes_nowhere(gateway: Gateway, path: str) -> None:
 
 
 def test_a_body_has_a_limit(gateway: Gateway) -> None:
-    assert gateway.status("POST", "/cloud/yard/yard/v1/examples", bytes(1024 * 1024)) == 200
-    assert gateway.status("POST", "/cloud/yard/yard/v1/examples", bytes(1024 * 1024 + 1)) == 413
+    assert gateway.status("POST", "/cloud/yard/yard-cloud/v1/examples", bytes(1024 * 1024)) == 200
+    assert gateway.status("POST", "/cloud/yard/yard-cloud/v1/examples", bytes(1024 * 1024 + 1)) == 413
 
 
 def edge(gateway: Gateway, folder: Path, host: str = "127.0.0.1") -> Loaded[AgentConfig]:
@@ -240,7 +250,7 @@ def test_clients_of_an_edge_trust_the_authority_beside_their_config(gateway: Gat
 async def test_the_router_s_way_to_the_cloud_trusts_it_too(gateway: Gateway, tmp_path: Path) -> None:
     shutil.copy(gateway.folder / "ca.crt", tmp_path / "ca.crt")
     loaded = edge(gateway, tmp_path)
-    url = f"https://127.0.0.1:{gateway.http.base_url.port}/cloud/yard/yard"
+    url = f"https://127.0.0.1:{gateway.http.base_url.port}/cloud/yard/yard-cloud"
     header = ExampleHeader.model_construct(version=1)
     async with HttpCloud(url, "a.b", 5, 1, loaded.trust) as cloud:
         with pytest.raises(MessageError):  # the cloud behind this gateway says only "ok"

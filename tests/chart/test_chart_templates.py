@@ -196,7 +196,12 @@ def test_what_every_pod_has(helm: Helm) -> None:
             assert {"requests", "limits"} <= set(container["resources"])
             assert "env" not in container
     tokens = [spec for spec in found if spec["automountServiceAccountToken"]]
-    assert [spec["serviceAccountName"] for spec in tokens] == ["umiak-broker", "umiak-operator", "umiak-operator"]
+    assert [spec["serviceAccountName"] for spec in tokens] == ["umiak-operator", "umiak-operator"]
+    (broker,) = [spec for spec in found if spec.get("serviceAccountName") == "umiak-broker"]
+    projected = [volume["name"] for volume in broker["volumes"] if "projected" in volume]
+    containers = [*broker["containers"], *broker["initContainers"]]
+    readers = [box["name"] for box in containers for its in box["volumeMounts"] if its["name"] in projected]
+    assert sorted(readers) == ["accounts", "first-accounts"], "mosquitto itself holds no token"
 
 
 def test_where_pods_run(helm: Helm) -> None:

@@ -41,7 +41,7 @@ def archives() -> dict[str, Path]:
         check=False,
     )
     assert made.returncode == 0, "tools/images/build.py failed; its lines above say why"
-    return dict(zip(IMAGES, map(Path, made.stdout.split()), strict=True))
+    return dict(zip(IMAGES, map(Path, made.stdout.splitlines()), strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(archives: dict[str, Path]) -> Iterator[clusters.Cluster]:
     """Control plane, the cloud's node with all images, and one more node with a plain kubelet and the edge's image."""
     FIGURES.unlink(missing_ok=True)
-    folder = _ROOT / "build" / "cluster" / "run"
+    folder = Path("/var/tmp/umiak-cluster")  # a kubelet's sockets lie deep in it, and their paths have to be short
     clusters.sweep(folder)
     found = clusters.Cluster(folder)
     try:
@@ -78,13 +78,17 @@ def site(cluster: clusters.Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     cluster.kubectl("create", "namespace", SYSTEM)
     cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
     (block,) = page("install-kubernetes.md")["2. Install"]
-    own = block.replace("192.0.2.10", clusters.CLOUD_ADDRESS).replace("node-2", clusters.PLAIN_EDGE)
+    own = (
+        block.replace("192.0.2.10", clusters.CLOUD_ADDRESS)
+        .replace("node-2", clusters.PLAIN_EDGE)
+        .replace("registry.example/team", "")
+    )
     variables, *commands = own.splitlines()
     for command in commands:
         began = time.monotonic()
         if command.startswith("helm install"):  # all nodes are this machine: their state belongs to this run alone
             command += f" --set edge.hostPathRoot={cluster.folder}/nodes"
-        found.shell(f"{variables}\n{command}")
+        found.shell(f"{variables}\n{command}", 420)
         if command.startswith("helm install"):
             note(helm_install_seconds=time.monotonic() - began)
     return found

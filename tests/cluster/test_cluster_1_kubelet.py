@@ -14,7 +14,7 @@ from cluster import PLAIN_EDGE, until
 from cluster_kit import SYSTEM, Camera, Site, note, page
 from hosts import Failed
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500, func_only=True)
 TRAINED = 420
 """Seconds that a round may take on a shared machine."""
 

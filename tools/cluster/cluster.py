@@ -38,7 +38,9 @@ VOLUMES = 6
 """Folders that claims can have, 20 GiB each by name."""
 PLAIN_EDGE = "plain-1"
 _USERS = ("admin", "system:kube-proxy", f"system:node:{CLOUD_NODE}", f"system:node:{PLAIN_EDGE}")
-_PROGRAMS = ("containerd", "runc", "iptables", "conntrack", "nsenter", "ip", "tc", "gcc")
+_PROGRAMS = (
+    "containerd", "runc", "iptables", "conntrack", "nsenter", "ip", "tc", "gcc", "curl", "mosquitto", "sysctl"
+)  # fmt: skip
 
 
 class Cluster:

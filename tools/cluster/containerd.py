@@ -91,7 +91,10 @@ class Containerd:
 
     def kill(self, pod: str, name: str) -> None:
         """Kill a container without warning."""
-        for container in self.containers(pod, name):
+        found = self.containers(pod, name)
+        if not found:
+            raise Failed(f"no container {name} runs in a pod {pod}...")
+        for container in found:
             self.ctr("tasks", "kill", "--signal", "9", container)
 
     def memory(self, pod: str) -> int:

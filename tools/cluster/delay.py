@@ -47,6 +47,11 @@ class Delay:
             self.link.edge.run("iptables", "-t", "nat", "-D", *self._rule(port))
         self.processes.stop()
 
+    def used(self, port: int) -> bool:
+        """Whether a connection to this port was led the long way."""
+        rules = self.link.edge.run("iptables", "-t", "nat", "-nvxL", "PREROUTING").splitlines()
+        return any(f"dpt:{port}" in rule and int(rule.split()[0]) > 0 for rule in rules)
+
     def _rule(self, port: int) -> tuple[str, ...]:
         """Of pods alone: Toxiproxy's own connections do not pass PREROUTING."""
         edge, cloud = self.link.edge, self.link.cloud

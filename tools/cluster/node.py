@@ -131,7 +131,13 @@ class NameServer:
 
 
 def make_cgroup(name: str) -> str:
-    """A cgroup for a kubelet, in every controller of cgroup v1 (v2 needs nothing); returns its path."""
+    """A cgroup for a kubelet, with every controller that there is; returns its path. Only v1 has been tried."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        wanted = set((root / "cgroup.controllers").read_text().split()) & {"cpu", "cpuset", "memory", "pids", "hugetlb"}
+        (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in sorted(wanted)))
+        (root / name).mkdir(exist_ok=True)
+        return f"/{name}"
     for controller in _CONTROLLERS:
         parent = Path("/sys/fs/cgroup") / controller
         if not parent.is_dir():

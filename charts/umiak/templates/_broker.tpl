@@ -37,6 +37,7 @@ resources:
   limits: {memory: 256Mi}
 volumeMounts:
 - {name: key, mountPath: /etc/umiak, readOnly: true}
+- {name: api, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
 - {name: accounts, mountPath: /run/umiak}
 - {name: tmp, mountPath: /tmp}
 {{- end }}

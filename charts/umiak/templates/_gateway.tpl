@@ -46,9 +46,6 @@ http {
     location ~ "^/cloud/(?<space>[a-z0-9-]+)/(?<service>[a-z0-9-]+(-cloud|-[0-9a-f]{10}))(?<rest>/(healthz|readyz|v1/.*)$)" {
       proxy_pass http://$service.$space.svc.{{ .Values.gateway.clusterDomain }}:8700$rest$is_args$args;
     }
-    location ~ "^/cloud/(?<space>[a-z0-9-]+)/(?<resource>[a-z0-9-]+)(?<rest>/(healthz|readyz|v1/.*)$)" {
-      proxy_pass http://$resource-cloud.$space.svc.{{ .Values.gateway.clusterDomain }}:8700$rest$is_args$args;
-    }
     location / { return 404; }
   }
 }

@@ -1,7 +1,6 @@
 {{/* What the policies have in common: name servers may be anywhere; the head of a policy: (list $ component). */}}
 {{- define "umiak.dns" -}}
-- to: [{namespaceSelector: {}}]
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}, {port: 5353, protocol: UDP}, {port: 5353, protocol: TCP}]
 {{- end }}
 {{- define "umiak.policy" -}}
 {{- $root := index . 0 -}}

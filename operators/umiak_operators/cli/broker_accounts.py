@@ -22,7 +22,7 @@ from umiak_operators.cli.requests import events, send
 from umiak_operators.plan import names
 from umiak_operators.runtime.cluster.api import CHILD_KINDS, ApiError
 from umiak_operators.runtime.local.broker import Broker
-from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.errors import ConfigError, IdentityError
 from umiak_workers.contract.identity import Principal
 
 HUB: Final = Principal("-", "-", "-", "hub")
@@ -66,7 +66,7 @@ def follow(client: ApiClient, broker: Broker, out: Path, once: bool) -> None:
     """List the edges, admit them, and, but for `once`, follow what comes and goes for a while; raises ApiError."""
     path = CHILD_KINDS["Deployment"].path(None, None)
     page = send(client, "GET", path, _EDGES, None, _REQUEST_SECONDS)
-    edges = dict(edge(item) for item in page["items"])
+    edges = dict(known for item in page["items"] if (known := edge(item)))
     admit(broker, edges.values(), out)
     if once:
         return
@@ -78,21 +78,28 @@ def follow(client: ApiClient, broker: Broker, out: Path, once: bool) -> None:
 
 def moved(edges: dict[Place, tuple[Principal, ...]], event: Mapping[str, Any]) -> bool:
     """Take an event into `edges`; whether anybody came or went."""
-    place, who = edge(event["object"])
+    if (known := edge(event["object"])) is None:
+        return False
+    place, who = known
     if event["type"] == "DELETED":
         return edges.pop(place, None) is not None
     before, edges[place] = edges.get(place), who
     return before != who
 
 
-def edge(deployment: Mapping[str, Any]) -> tuple[Place, tuple[Principal, ...]]:
-    """Who speaks in an edge's pods: router and agent of one resource on one node."""
+def edge(deployment: Mapping[str, Any]) -> tuple[Place, tuple[Principal, ...]] | None:
+    """Who speaks in an edge's pods: router and agent of one resource on one node.
+
+    None for a Deployment that carries our labels and is none of ours: whoever made it must not stop everybody's broker.
+    """
     meta = deployment["metadata"]
-    resource, node = meta["labels"][names.OWNER_NAME], _node(deployment["spec"]["template"]["spec"])
-    roles = ("router", "agent")
-    return (meta["namespace"], meta["name"]), tuple(
-        Principal(meta["namespace"], resource, node, role) for role in roles
-    )
+    place = (meta["namespace"], meta["name"])
+    try:
+        resource, node = meta["labels"][names.OWNER_NAME], _node(deployment["spec"]["template"]["spec"])
+        return place, tuple(Principal(meta["namespace"], resource, node, role) for role in ("router", "agent"))
+    except (LookupError, TypeError, IdentityError):
+        log.warning("a Deployment with our labels is no edge of ours", namespace=place[0], name=place[1])
+        return None
 
 
 def _node(pod: Mapping[str, Any]) -> str:

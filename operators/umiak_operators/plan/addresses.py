@@ -70,7 +70,7 @@ def cloud_url(platform: Platform, namespace: str, resource: str) -> str:
         return exact
     gateway = platform.endpoints.get(_CLOUD)
     if gateway is not None:
-        return f"{gateway.rstrip('/')}/{namespace}/{resource}"
+        return f"{gateway.rstrip('/')}/{namespace}/{names.cloud_pod(resource)}"
     return names.service_url(names.cloud_pod(resource), namespace, "cloud")
 
 

@@ -160,7 +160,7 @@ def test_a_port_of_the_node_leads_to_the_router_alone(world: Any, pick: Any, fil
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
-        ({"umiak://cloud": "https://gate.test/cloud/"}, "https://gate.test/cloud/site/yard"),
+        ({"umiak://cloud": "https://gate.test/cloud/"}, "https://gate.test/cloud/site/yard-cloud"),
         ({"umiak://cloud/site/yard": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
     ],
 )
