@@ -11,6 +11,7 @@ SHARED = ("apiserver", "browser", "cluster", "images", "local")
 """Folders whose files stay on one worker of pytest-xdist: they share a control plane, or run worlds with deadlines."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share its fixtures, so they stay on one worker."""
     for item in items:
