@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test: `tools/test.sh [pytest's arguments]`. Those on the real cluster come last and alone: they measure.
+# Every test: `tools/test.sh [pytest's arguments]`. Tests of one file share its fixtures, so
+# they stay on one worker. Those on the real cluster come last and alone: they measure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +12,7 @@ suite() {
   # 5: the arguments chose no test of this suite
   if [ $code != 0 ] && [ $code != 5 ]; then failed=$code; fi
 }
-suite -m "not cluster" -n auto --maxprocesses 4 --dist loadgroup "$@"
+suite -m "not cluster" -n auto --maxprocesses 4 --dist loadfile "$@"
 suite -m cluster "$@"
 tools/cluster/figures.py
 exit $failed
