@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -78,7 +79,7 @@ def why_new(pair: Pair, authority: Pair, hosts: Sequence[str], now: datetime.dat
     issuer, _ = _opened(authority)
     try:
         found.verify_directly_issued_by(issuer)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, another one is made
+    except (InvalidSignature, TypeError, ValueError) as error:  # another one is made
         return f"the authority did not sign it ({type(error).__name__})"
     if found.public_key() != key.public_key():
         return "certificate and key do not belong together"
