@@ -27,13 +27,40 @@ class Residual(nn.Module):
         return functional.relu(inner + self.shortcut(features))
 
 
-class PyramidPooling(nn.Module):
-    """Spatial pyramid pooling: the map beside its means over 1x1, 2x2 and 4x4 cells, fused to `outputs` channels."""
+class ChannelAttention(nn.Module):
+    """Every channel times a weight 0..1 that a 1x1 convolution reads off all channels' means. NxCxHxW -> NxCxHxW."""
 
-    def __init__(self, inputs: int, outputs: int, grids: tuple[int, ...] = (4, 2, 1)) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        middle = max(8, outputs // 2)
-        level = max(4, middle // 4)
+        self.weigh = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Weighed features."""
+        return features * torch.sigmoid(self.weigh(features.mean(dim=(2, 3), keepdim=True)))
+
+
+class Complement(nn.Module):
+    """Attention feature complementary module of RFNet: both branches weighed channel by channel, then summed."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.photo = ChannelAttention(channels)
+        self.depth = ChannelAttention(channels)
+
+    def forward(self, photo: Tensor, depth: Tensor) -> Tensor:
+        """(NxCxHxW, NxCxHxW) -> NxCxHxW."""
+        fused: Tensor = self.photo(photo) + self.depth(depth)
+        return fused
+
+
+class PyramidPooling(nn.Module):
+    """Spatial pyramid pooling: the map beside its means over a few coarse grids, fused to `outputs` channels.
+
+    `middle` channels enter; each of `grids` (cells per side) adds `level` channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, middle: int, level: int, grids: tuple[int, ...]) -> None:
+        super().__init__()
         self.grids = grids
         self.enter = conv_bn(inputs, middle, 1)
         self.levels = nn.ModuleList(conv_bn(middle, level, 1) for _ in grids)

@@ -3,6 +3,9 @@
 The exported graph takes the photo as it is (1xHxWx3 uint8), normalises it, and answers `logits` at the network's own
 resolution and `labels` (1xHxW uint8) at the photo's. Nothing is fused, so any later weights of the same architecture
 can be bound to the same graph by name.
+
+A network with a depth branch gets a second input `depth` (1x1xHxW float32). Such a graph runs on ONNX Runtime, but an
+artefact's card speaks of one input only, so edges do not serve it yet.
 """
 
 import warnings
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.models.blocks import grown
 from umiak_workers.models.build import MEAN, STD
+from umiak_workers.models.rfnet import RFNet
 
 OPSET = 18
 PREFIX = "network."
@@ -26,9 +30,9 @@ class Deployed(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """1xHxWx3 uint8 -> (1xCxhxw float32 logits, 1xHxW uint8 labels)."""
-        logits = self.network(normalised(image))
+    def forward(self, image: Tensor, *depth: Tensor) -> tuple[Tensor, Tensor]:
+        """1xHxWx3 uint8 (and 1x1xHxW float32) -> (1xCxhxw float32 logits, 1xHxW uint8 labels)."""
+        logits = self.network(normalised(image), *depth)
         size = (int(image.shape[1]), int(image.shape[2]))
         return logits, grown(logits, size).argmax(dim=1).to(torch.uint8)
 
@@ -39,16 +43,23 @@ def normalised(image: Tensor) -> Tensor:
     return scaled - MEAN[0] / STD[0]
 
 
+def takes_depth(network: nn.Module) -> bool:
+    """Whether it answers photo and depth map together."""
+    return isinstance(network, RFNet) and network.depth is not None
+
+
 def export_graph(network: nn.Module, height: int, width: int) -> bytes:
     """The ONNX graph of a network for photos of height x width; raises ArtefactError if a weight lost its name."""
     deployed = Deployed(network).eval()
-    photo = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    inputs = {"image": torch.zeros((1, height, width, 3), dtype=torch.uint8)}
+    if takes_depth(network):
+        inputs["depth"] = torch.zeros((1, 1, height, width))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             deployed,
-            (photo,),
-            input_names=["image"],
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=["logits", "labels"],
             opset_version=OPSET,
             dynamo=True,
