@@ -52,6 +52,17 @@ def test_masks_have_the_asked_size(segmenter: SamSegmenter) -> None:
         assert answer.quality.max() <= 1
 
 
+def test_a_batch_of_photos_is_embedded_as_each_alone(segmenter: SamSegmenter) -> None:
+    photos = (IMAGE, np.ascontiguousarray(IMAGE[::-1, :40]), np.full((20, 90, 3), 9, np.uint8))
+    together = segmenter.encode_all(photos)
+    assert [(one.height, one.width) for one in together] == [(50, 70), (50, 40), (20, 90)]
+    for photo, found in zip(photos, together, strict=True):
+        alone = segmenter.encode(photo).features
+        assert found.features.shape == alone.shape
+        assert np.abs(found.features - alone).max() < 1e-4
+    assert np.abs(together[0].features - together[1].features).max() > 0.1
+
+
 def test_answers_come_in_the_order_of_the_prompts(segmenter: SamSegmenter) -> None:
     embedding = segmenter.encode(IMAGE)
     together = segmenter.decode(embedding, PROMPTS, 50, 70)

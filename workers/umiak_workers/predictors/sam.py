@@ -31,18 +31,28 @@ class SamSegmenter:
         self._sam = sam.eval()
         self._side = int(sam.image_encoder.img_size)
 
-    @torch.inference_mode()
     def encode(self, image: Image) -> Embedding:
         """Embed one HxWx3 uint8 photo; raises InvalidInput for another array, InvalidPrediction if it is not finite."""
+        return self.encode_all((image,))[0]
+
+    @torch.inference_mode()
+    def encode_all(self, images: Sequence[Image]) -> tuple[Embedding, ...]:
+        """Embed photos of any sizes in one batch, in their order; raises as `encode` does, for all of them at once."""
+        pixels = torch.stack([self._sam.preprocess(self._fitted(image)) for image in images])
+        features = self._sam.image_encoder(pixels).numpy()
+        if not np.isfinite(features).all():
+            raise InvalidPrediction("the image embedding is not finite")
+        return tuple(
+            Embedding(features[row : row + 1], image.shape[0], image.shape[1]) for row, image in enumerate(images)
+        )
+
+    def _fitted(self, image: Image) -> torch.Tensor:
+        """3xhxw float32 (0..255) of a photo whose longest side is the model's."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise InvalidInput(f"a photo is HxWx3 uint8, this is {image.shape} {image.dtype}")
         height, width = geometry(self._side, image.shape[0], image.shape[1])
         fitted = np.array(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR))
-        pixels = torch.from_numpy(fitted).permute(2, 0, 1).float()
-        features = self._sam.image_encoder(self._sam.preprocess(pixels)[None]).numpy()
-        if not np.isfinite(features).all():
-            raise InvalidPrediction("the image embedding is not finite")
-        return Embedding(features, image.shape[0], image.shape[1])
+        return torch.from_numpy(fitted).permute(2, 0, 1).float()
 
     @torch.inference_mode()
     def logits(self, embedding: Embedding, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
