@@ -19,6 +19,7 @@ from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
 from umiak_workers.datasets.source import portable
+from umiak_workers.models.batches import Partial, Zoom
 from umiak_workers.models.train import FitConfig, Progress
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
@@ -59,6 +60,16 @@ def segmentation(
     minutes: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
+    crop: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width of the crops learnt from.", show_default="5/6 of the input"),
+    ] = None,
+    scale: Annotated[
+        tuple[float, float], typer.Option(help="Show things this many times smaller or larger, at random.")
+    ] = (1.0, 1.0),
+    partial: Annotated[
+        float, typer.Option(help="Share of crops sharp in some tiles only: for a cloud model that answers regions.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
@@ -72,20 +83,26 @@ def segmentation(
         umiak train segmentation --data my-photos --legend my-photos/classes.yaml --minutes 10
 
         umiak train segmentation --data photos/camvid --out street-cloud --height 240 --width 320 --channels 32
+
+        umiak train segmentation --data photos/camvid --out street-regions --height 360 --width 480 --channels 48 \
+            --decoder 64 --crop 240 320 --scale 0.67 2 --partial 0.4
     """
     facts = find_legend(legend, data[0])
     out = out or Path(f"{_name(data[0])}-edge")
     data, val = _parts(data, val or [])
-    numbers = {
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "decoder": decoder,
-        "blocks": blocks,
-        **({"epochs": epochs} if minutes is None else {"minutes": minutes}),
-        "batch": batch,
-        "learning-rate": learning_rate,
-        "seed": seed,
+    numbers: dict[str, tuple[float, ...]] = {
+        "height": (height,),
+        "width": (width,),
+        "channels": (channels,),
+        "decoder": (decoder,),
+        "blocks": (blocks,),
+        **({"epochs": (epochs,)} if minutes is None else {"minutes": (minutes,)}),
+        "batch": (batch,),
+        "learning-rate": (learning_rate,),
+        **({} if crop is None else {"crop": crop}),
+        **({} if scale == (1.0, 1.0) else {"scale": scale}),
+        **({"partial": (partial,)} if partial else {}),
+        "seed": (seed,),
     }
     recipe = Recipe(
         name=out.name,
@@ -107,7 +124,9 @@ def segmentation(
             learning_rate=learning_rate,
             seed=seed,
             minutes=minutes,
-            crop=(height * 5 // 6, width * 5 // 6),
+            crop=crop or (height * 5 // 6, width * 5 // 6),
+            zoom=Zoom(*scale),
+            partial=Partial(partial),
             checkpoint=resume,
         ),
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
@@ -155,7 +174,9 @@ def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
     return training, val or found
 
 
-def _command_line(data: list[str], val: list[str], legend: str | None, out: Path, numbers: dict[str, float]) -> str:
+def _command_line(
+    data: list[str], val: list[str], legend: str | None, out: Path, numbers: dict[str, tuple[float, ...]]
+) -> str:
     """The command that makes this model again, for its card; folders by their last two names."""
     words = ["umiak", "train", "segmentation"]
     for uri in data:
@@ -164,8 +185,8 @@ def _command_line(data: list[str], val: list[str], legend: str | None, out: Path
         words += ["--val", portable(uri)]
     words += ["--legend", portable(legend)] if legend else []
     words += ["--out", out.name]
-    for name, value in numbers.items():
-        words += [f"--{name}", f"{value:g}"]
+    for name, values in numbers.items():
+        words += [f"--{name}", *(f"{value:g}" for value in values)]
     return shlex.join(words)
 
 

@@ -1,5 +1,7 @@
 """Samples in memory as augmented batches; batch number n is the same whenever it is asked for, so runs can resume."""
 
+import io
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.core.regions import Grid, foveated
 from umiak_workers.datasets.sample import Dataset, Sample
 
 
@@ -22,8 +25,33 @@ class Photometric:
     noise: float = 3.0
 
 
+@dataclass(frozen=True)
+class Zoom:
+    """How many times larger or smaller than in the photo a crop may show things, evenly on a log scale."""
+
+    smallest: float = 1.0
+    largest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= self.largest:
+            raise ConfigError(f"scale: expected 0 < smallest <= largest, not {self.smallest:g} to {self.largest:g}")
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Crops that are sharp in some tiles only, as region uploads are: how often, in tiles and cells of which pixels.
+
+    They go through WebP too, at a quality between the two.
+    """
+
+    share: float = 0.0
+    side: int = 48
+    cell: int = 8
+    quality: tuple[int, int] = (40, 90)
+
+
 class Batches:
-    """Endless batches of NxHxWx3 uint8 images and NxHxW uint8 labels: flipped, cropped and re-lit."""
+    """Endless batches of NxHxWx3 uint8 images and NxHxW uint8 labels: flipped, cropped, zoomed and re-lit."""
 
     def __init__(
         self,
@@ -34,6 +62,8 @@ class Batches:
         crop: tuple[int, int] | None,
         photometric: Photometric,
         seed: int,
+        zoom: Zoom = Zoom(),
+        partial: Partial = Partial(),
     ) -> None:
         if not len(samples):
             raise ConfigError("there are no samples to train on")
@@ -42,6 +72,9 @@ class Batches:
         self._labels = np.stack([label for _, label in pairs])
         self._batch, self._seed, self._photometric = min(batch, len(pairs)), seed, photometric
         self._crop = crop or (height, width)
+        if not (0 < self._crop[0] <= height and 0 < self._crop[1] <= width):
+            raise ConfigError(f"crop: {self._crop[0]}x{self._crop[1]} does not fit into photos of {height}x{width}")
+        self._zoom, self._partial = zoom, partial
 
     def __len__(self) -> int:
         """Batches per pass over the samples."""
@@ -62,25 +95,75 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(labels)
 
     def _augmented(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        image, label = self._images[index], self._labels[index]
-        top = int(rng.integers(image.shape[0] - self._crop[0] + 1))
-        left = int(rng.integers(image.shape[1] - self._crop[1] + 1))
-        window = (slice(top, top + self._crop[0]), slice(left, left + self._crop[1]))
-        image, label = image[window], label[window]
+        image, label = self._window(self._images[index], self._labels[index], rng)
         if rng.random() < 0.5:
             image, label = image[:, ::-1], label[:, ::-1]
-        return relit(image, self._photometric, rng), label
+        image = relit(image, self._photometric, rng)
+        if self._partial.share and rng.random() < self._partial.share:
+            image = partly_sharp(image, self._partial, rng)
+        return image, label
+
+    def _window(
+        self, image: NDArray[np.uint8], label: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        height, width = self._crop
+        if self._zoom != Zoom():
+            scale = float(np.exp(rng.uniform(np.log(self._zoom.smallest), np.log(self._zoom.largest))))
+            scale = max(scale, height / image.shape[0], width / image.shape[1])
+            height, width = round(height / scale), round(width / scale)
+        top = int(rng.integers(image.shape[0] - height + 1))
+        left = int(rng.integers(image.shape[1] - width + 1))
+        window = (slice(top, top + height), slice(left, left + width))
+        return fitted(image[window], label[window], *self._crop)
+
+
+class Ahead:
+    """Batches made by a second thread while the first one learns; the same batches, sooner."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._next: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def batch_at(self, number: int) -> tuple[Tensor, Tensor]:
+        """Batch `number`; the one after it is begun."""
+        mine = self._next.pop(number, None) or self._pool.submit(self._batches.batch_at, number)
+        self._next = {number + 1: self._pool.submit(self._batches.batch_at, number + 1)}
+        return mine.result()
 
 
 def resized(sample: Sample, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(image, label) at the network's size: bilinear, nearest. Raises ConfigError for a sample without a label."""
     if sample.label is None:
         raise ConfigError(f"{sample.name}: has no label; training and scoring need one")
-    if sample.label.shape == (height, width):
-        return np.array(sample.image), np.array(sample.label)
-    image = Pillow.fromarray(sample.image).resize((width, height), Pillow.Resampling.BILINEAR)
-    label = Pillow.fromarray(sample.label).resize((width, height), Pillow.Resampling.NEAREST)
+    image, label = fitted(sample.image, sample.label, height, width)
     return np.array(image), np.array(label)
+
+
+def fitted(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(image, label) at this size: bilinear, nearest."""
+    if label.shape == (height, width):
+        return image, label
+    small = Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR)
+    return np.asarray(small), np.asarray(Pillow.fromarray(label).resize((width, height), Pillow.Resampling.NEAREST))
+
+
+def partly_sharp(image: NDArray[np.uint8], partial: Partial, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The photo sharp in a random share of its tiles and through the codec, as the cloud gets to see it."""
+    grid = Grid(image.shape[0], image.shape[1], partial.side)
+    chosen = rng.random((grid.rows, grid.columns)) < rng.random()
+    blurred = foveated(image, grid.pixels(chosen), partial.cell)
+    written = io.BytesIO()
+    Pillow.fromarray(blurred).save(written, "WEBP", quality=int(rng.integers(*partial.quality)), method=2)
+    return np.asarray(Pillow.open(written).convert("RGB"))
 
 
 def relit(image: NDArray[np.uint8], by: Photometric, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from umiak_workers.core.metrics import Counts, confusion
 from umiak_workers.datasets.sample import Dataset
-from umiak_workers.models.batches import Batches, Photometric, resized
+from umiak_workers.models.batches import Ahead, Batches, Partial, Photometric, Zoom, resized
 from umiak_workers.models.blocks import grown
 from umiak_workers.models.checkpoint import load_checkpoint, save_checkpoint
 from umiak_workers.models.export import normalised
@@ -40,6 +40,8 @@ class FitConfig:
     crop: tuple[int, int] | None = None
     weight_decay: float = 1e-2
     photometric: Photometric = field(default_factory=Photometric)
+    zoom: Zoom = field(default_factory=Zoom)
+    partial: Partial = field(default_factory=Partial)
     class_balance: float = 0.5
     """0 = every pixel counts the same, 1 = every class does."""
     label_stride: int = 2
@@ -83,25 +85,29 @@ def fit(
     Raises ConfigError where a sample has no label, and FloatingPointError when the loss is no longer finite.
     """
     network.to(memory_format=torch.channels_last)  # faster on CPUs
-    batches = Batches(samples, config.height, config.width, config.batch, config.crop, config.photometric, config.seed)
+    size, augment = (config.height, config.width), (config.photometric, config.seed, config.zoom, config.partial)
+    batches = Batches(samples, *size, config.batch, config.crop, *augment)
     weights = class_weights(batches.pixel_counts(config.classes), config.class_balance)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     run = _Run(config, len(batches), clock)
     if config.checkpoint is not None:
         run.step, run.before = load_checkpoint(config.checkpoint, network, optimizer, _identity(config))
     network.train()
-    while (done := run.done()) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * one_cycle(done, config.warm_up)
-        images, labels = batches.batch_at(run.step)
-        loss = segmentation_loss(network(normalised(images)), sparse(labels, config.label_stride, run.step), weights)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        run.took_step(float(loss.detach()))
-        progress(run.progress())
-        if config.checkpoint is not None and run.checkpoint_due():
-            save_checkpoint(config.checkpoint, network, optimizer, run.step, run.seconds(), _identity(config))
+    with Ahead(batches) as ahead:
+        while (done := run.done()) < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * one_cycle(done, config.warm_up)
+            images, labels = ahead.batch_at(run.step)
+            loss = segmentation_loss(
+                network(normalised(images)), sparse(labels, config.label_stride, run.step), weights
+            )
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            run.took_step(float(loss.detach()))
+            progress(run.progress())
+            if config.checkpoint is not None and run.checkpoint_due():
+                save_checkpoint(config.checkpoint, network, optimizer, run.step, run.seconds(), _identity(config))
     network.eval()
     return run.report()
 
