@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from umiak_workers.contract.errors import InvalidPrediction
+from umiak_workers.contract.messages import Scores
+from umiak_workers.contract.wire import parse
+from umiak_workers.core.miners import relative_entropy
 from umiak_workers.core.scores import entropy, gate_scores, margin, softmax
 
 
@@ -20,12 +23,14 @@ def test_scores_of_two_pixels_by_hand() -> None:
     assert scores.max_probability == pytest.approx((0.7 + 0.5) / 2, abs=1e-5)
     first = -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1))
     assert scores.entropy == pytest.approx((first + math.log(2)) / 2, abs=1e-5)
+    assert scores.classes == 3
 
 
 def test_equal_logits_are_as_unsure_as_can_be() -> None:
     scores = gate_scores(np.zeros((4, 3, 5), dtype=np.float32))
     assert (scores.margin, scores.max_probability) == (0.0, 0.25)
     assert scores.entropy == pytest.approx(math.log(4), abs=1e-5)
+    assert relative_entropy(scores) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_large_logits_do_not_overflow() -> None:
@@ -55,3 +60,11 @@ def test_scores_stay_in_their_ranges_and_ignore_a_shift(logits: np.ndarray) -> N
     assert (margin(chances) >= 0).all()
     assert (entropy(chances) <= math.log(5) + 1e-4).all()
     assert gate_scores(logits + np.float32(4)).margin == pytest.approx(gate_scores(logits).margin, abs=1e-3)
+    assert 0 <= relative_entropy(gate_scores(logits)) <= 1
+
+
+def test_scores_of_an_older_release_are_read_and_still_have_a_relative_entropy() -> None:
+    scores = parse(Scores, '{"margin": 0.5, "max_probability": 0.7, "entropy": 1.5}')
+    assert (scores.classes, relative_entropy(scores)) == (2, 1.0)
+    calm = parse(Scores, '{"margin": 0.9, "max_probability": 0.9, "entropy": 0.2}')
+    assert relative_entropy(calm) == pytest.approx(0.2 / math.log(2))

@@ -6,8 +6,9 @@ few that need them, key files. State lives in the folder given by `--state`.
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from umiak_workers.contract.calibration import Knots, Unit, check_rising
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.messages import Digest, Name, Task
 from umiak_workers.contract.release import LINE_PATTERN
@@ -66,24 +67,54 @@ class HttpSource(Config):
     name: Name = "http"
 
 
-Miner = Literal["ScoreMargin", "MaxProbability", "Random", "EdgeOnly", "CloudOnly"]
+Miner = Literal["ScoreMargin", "MaxProbability", "Entropy", "Random", "EdgeOnly", "CloudOnly"]
+
+
+class Cost(Config):
+    """A budget of money, in any currency: so much an hour where an upload costs a fee, something per 10**6 bytes, or
+    both."""
+
+    per_hour: Annotated[float, Field(gt=0, le=1_000_000)]
+    per_upload: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    per_megabyte: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+
+    @model_validator(mode="after")
+    def _any_of(self) -> "Cost":
+        if not self.per_upload + self.per_megabyte:
+            raise ValueError("say what an upload costs: per_upload, per_megabyte or both")
+        return self
 
 
 class MinerRule(Config):
     """One rule of the chain that decides what is hard.
 
-    Either `threshold` (on the miner's hardness in [0, 1], hard when above) or `budget` (share of frames).
+    Exactly one of `threshold` (on the miner's hardness in [0, 1], hard when above), `budget` (share of frames),
+    `bytes_per_second` (of photos) and `cost`; EdgeOnly and CloudOnly need none. With `calibration` the threshold is on
+    the expected gain that the table gives for the hardness.
     """
 
     miner: Miner
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    budget: Annotated[float, Field(ge=0, le=1)] | None = None
+    threshold: Unit | None = None
+    calibration: Annotated[Knots, AfterValidator(check_rising)] | None = None
+    budget: Unit | None = None
+    bytes_per_second: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    cost: Cost | None = None
+
+    @property
+    def kind(self) -> str:
+        """What of the rule stands still while its numbers change live."""
+        if self.calibration is not None:
+            return "calibrated threshold"
+        numbers = ("threshold", "budget", "bytes_per_second", "cost")
+        return next((name for name in numbers if getattr(self, name) is not None), "plain")
 
     @model_validator(mode="after")
     def _one_of(self) -> "MinerRule":
-        needs = self.miner not in ("EdgeOnly", "CloudOnly")
-        if needs and (self.threshold is None) == (self.budget is None):
-            raise ValueError(f"{self.miner} takes exactly one of threshold and budget")
+        given = sum(one is not None for one in (self.threshold, self.budget, self.bytes_per_second, self.cost))
+        if self.miner not in ("EdgeOnly", "CloudOnly") and given != 1:
+            raise ValueError(f"{self.miner} takes exactly one of threshold, budget, bytes_per_second and cost")
+        if self.calibration is not None and self.threshold is None:
+            raise ValueError("a calibration needs a threshold: a budget ranks frames, on any scale")
         return self
 
 

@@ -35,6 +35,9 @@ class Scores(Message):
     margin: Annotated[float, Field(ge=0, le=1)]
     max_probability: Annotated[float, Field(ge=0, le=1)]
     entropy: Annotated[float, Field(ge=0)]
+    """Nats, 0..ln(classes)."""
+    classes: Annotated[int, Field(ge=2)] = 2
+    """How many the model chose from; 2 where an older release did not say."""
 
 
 class Box(Message):
@@ -236,12 +239,26 @@ class RouterState(Message):
     """Route (`edge`, `cloud`) -> how long its answers took."""
 
 
+class LiveCost(Message):
+    """A budget of money; see MinerRule of the configs for this and for the bounds of all live numbers."""
+
+    per_hour: float
+    per_upload: float = 0.0
+    per_megabyte: float = 0.0
+
+
 class LiveRule(Message):
-    """The live number of one rule: one of `threshold` and `budget`, or neither where the miner takes none."""
+    """The live numbers of one rule: at most one of `threshold`, `budget`, `bytes_per_second` and `cost`.
+
+    `calibration` goes with a threshold. A miner that takes no number has none.
+    """
 
     miner: str
     threshold: float | None = None
+    calibration: tuple[tuple[float, ...], ...] | None = None
     budget: float | None = None
+    bytes_per_second: float | None = None
+    cost: LiveCost | None = None
 
 
 class LiveSettings(Message):

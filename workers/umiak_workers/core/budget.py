@@ -1,57 +1,174 @@
-"""A share of frames instead of a threshold: the hardest ones, as many as the share allows, while scores drift.
+"""An allowance instead of a threshold: the hardest frames, as many as it pays for, while scores, sizes and pace drift.
 
-Two parts. A quantile over the last frames says which ones are the hardest. Credit keeps the share: every frame earns
-`share`, every hard one costs 1, and what was over- or underspent is paid back over the next HORIZON frames by moving
-the quantile. A proportional correction of one integrator cannot oscillate; a quantile alone is wrong for as long as
-scores drift. Credit is bounded on both sides (at the upper bound a frame is hard whatever its score, at the lower one
-none is), so after n frames the hard ones are share * n, give or take `bound`, whatever the scores do.
+Three kinds, one controller. Each frame earns something (a share of a frame, or what the time since the last one is
+worth) and each hard one costs something (one frame, its bytes, its fee). What was over- or underspent is credit.
+
+Two parts decide. A quantile over the last frames, weighted by what each would cost, says which ones are the hardest
+that the income pays for. Credit moves that quantile so that it is paid back over the next HORIZON frames. A
+proportional correction of one integrator cannot oscillate; a quantile alone is wrong for as long as scores drift.
+Credit is bounded on both sides (at the upper bound a frame is hard whatever its score, at the lower one none is), so
+that the hard ones cost what was earned, give or take BOUND frames of income or one upload, whatever the scores do.
+
+Time that is not spent is not saved up beyond that bound: a night without frames buys no burst in the morning.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 WINDOW = 256
 """frames that the quantile looks back on"""
+PACE = 64
+"""intervals that the usual pace is taken from; the longest of them, which may be a night, counts like the next one"""
 HORIZON = 40
 """frames over which over- and underspending is paid back"""
 BOUND = 15
 """frames of income that credit or debt may reach"""
 FEWEST = 16
 """frames before the quantile is believed; until then credit alone decides"""
+SECONDS_PER_HOUR = 3600
+BYTES_PER_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a frame would cost to send: bytes, and when (seconds of any clock that does not jump)."""
+
+    size: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a frame earns and what a hard one costs, in any one unit; `words` name it within a reason."""
+
+    words: str
+    per_frame: float = 0.0
+    per_second: float = 0.0
+    per_upload: float = 0.0
+    per_byte: float = 0.0
+
+    def price(self, size: int) -> float:
+        """Of a hard frame of so many bytes."""
+        return self.per_upload + self.per_byte * size
+
+    def income(self, seconds: float) -> float:
+        """Of a frame that comes so long after the one before."""
+        return self.per_frame + self.per_second * seconds
+
+
+def share_of_frames(share: float) -> Allowance:
+    """That share, 0..1, of the frames; the unit is a frame."""
+    return Allowance(f"within the {share:.0%} hardest", per_frame=share, per_upload=1.0)
+
+
+def bytes_per_second(rate: float) -> Allowance:
+    """So many bytes of photos a second; the unit is a byte."""
+    return Allowance(f"among the hardest that {rate:.0f} bytes per second allow", per_second=rate, per_byte=1.0)
+
+
+def cost_per_hour(limit: float, per_upload: float, per_megabyte: float) -> Allowance:
+    """So much an hour where an upload costs a fee and something per megabyte (10**6 bytes); the unit is that money."""
+    return Allowance(
+        f"among the hardest that a cost of {limit:g} per hour allows",
+        per_second=limit / SECONDS_PER_HOUR,
+        per_upload=per_upload,
+        per_byte=per_megabyte / BYTES_PER_MEGABYTE,
+    )
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A share in [0, 1], the hardness of recent frames (oldest first) and the credit in frames."""
+    """An allowance and what it remembers of recent frames, oldest first."""
 
-    share: float
+    allowance: Allowance
     window: tuple[float, ...] = ()
+    """Their hardness."""
+    sizes: tuple[int, ...] = ()
+    """Their bytes."""
+    intervals: tuple[float, ...] = ()
+    """Seconds before each; empty where time earns nothing."""
+    last: float | None = None
+    """When the newest frame came."""
     credit: float = 0.0
 
     @property
-    def bound(self) -> float:
-        """Largest credit or debt in frames."""
-        return max(1.0, self.share * BOUND)
+    def usual_income(self) -> float:
+        """Of a frame, at the pace of late."""
+        if len(self.intervals) < 2:
+            return self.allowance.income(0.0)
+        *shorter, longest, _ = sorted(self.intervals)
+        return self.allowance.income((sum(shorter) + 2 * longest) / len(self.intervals))
+
+    @property
+    def usual_price(self) -> float:
+        """Of a frame of late, hard or not; that of an empty one before the first."""
+        return self.allowance.per_upload + self.allowance.per_byte * sum(self.sizes) / max(1, len(self.sizes))
 
 
-def spend(budget: Budget, hardness: float) -> tuple[bool, Budget]:
+def spend(budget: Budget, hardness: float, upload: Upload) -> tuple[bool, Budget]:
     """(whether a frame of this hardness in [0, 1] is among the hardest, the budget after it)."""
-    if budget.share in (0.0, 1.0):
-        return budget.share == 1.0, budget
-    credit = budget.credit + budget.share
-    target = min(1.0, max(0.0, budget.share + credit / HORIZON))
-    hard = credit >= budget.bound or (
-        credit > 1 - budget.bound and _among_hardest(budget.window, hardness, target, credit)
-    )
-    window = (*budget.window, hardness)[-WINDOW:]
-    return hard, replace(budget, window=window, credit=credit - hard)
+    budget = _earned(budget, upload.at)
+    price = budget.allowance.price(upload.size)
+    hard = _pays(budget, hardness, price)
+    window, sizes = (*budget.window, hardness)[-WINDOW:], (*budget.sizes, upload.size)[-WINDOW:]
+    return hard, replace(budget, window=window, sizes=sizes, credit=budget.credit - price * hard)
 
 
-def _among_hardest(window: tuple[float, ...], hardness: float, share: float, credit: float) -> bool:
-    """Above the (1 - share) quantile; ties with it are decided by credit, so that equal scores still keep the share."""
-    if len(window) < FEWEST:
-        return credit >= 1
-    rank = int((1 - share) * len(window))
-    if rank >= len(window):
+def reallowed(budget: Budget, allowance: Allowance) -> Budget:
+    """What is remembered under another allowance; credit is kept where its unit is the same."""
+    old = budget.allowance
+    same = (old.per_upload, old.per_byte) == (allowance.per_upload, allowance.per_byte)
+    return replace(budget, allowance=allowance, credit=budget.credit if same else 0.0)
+
+
+def bound(budget: Budget, price: float) -> float:
+    """Largest credit or debt at a frame of this price: BOUND frames of income, or the dearest upload where that is
+    more."""
+    dearest = budget.allowance.price(max(budget.sizes, default=0))
+    return max(price, dearest, BOUND * budget.usual_income)
+
+
+def _earned(budget: Budget, at: float) -> Budget:
+    """The budget with this frame's income, of which nothing is kept beyond the bound."""
+    intervals = budget.intervals
+    if budget.last is not None and budget.allowance.per_second:
+        intervals = (*intervals, max(0.0, at - budget.last))[-PACE:]
+    budget = replace(budget, intervals=intervals, last=at)
+    income = budget.allowance.income(intervals[-1] if intervals else 0.0)
+    most = bound(budget, 0.0) + budget.usual_income
+    return replace(budget, credit=min(budget.credit + income, most))
+
+
+def _pays(budget: Budget, hardness: float, price: float) -> bool:
+    allowance, credit = budget.allowance, budget.credit
+    if not allowance.per_frame + allowance.per_second:
         return False
-    limit = sorted(window)[rank]
-    return hardness > limit or (hardness == limit and credit >= 1)
+    if allowance.per_frame >= allowance.per_upload and not allowance.per_byte:
+        return True  # every frame pays for itself
+    most = bound(budget, price)
+    return credit >= most or (credit > price - most and _among_hardest(budget, hardness, price))
+
+
+def _among_hardest(budget: Budget, hardness: float, price: float) -> bool:
+    """Above the quantile that leaves as much as is paid for; ties are decided by credit, so that equal scores still
+    keep the allowance."""
+    if len(budget.window) < FEWEST:
+        return budget.credit >= price
+    if not budget.usual_price:
+        return True  # nothing costs anything
+    target = budget.usual_income + budget.credit / HORIZON
+    limit = _limit(budget, min(1.0, max(0.0, target / budget.usual_price)))
+    return limit is not None and (hardness > limit or (hardness == limit and budget.credit >= price))
+
+
+def _limit(budget: Budget, share: float) -> float | None:
+    """The hardness above which `share` of what all recent frames would cost lies; None: above all of them."""
+    fee, per_byte = budget.allowance.per_upload, budget.allowance.per_byte
+    if not per_byte:  # the same, in a third of the time
+        rank = int((1 - share) * len(budget.window))
+        return sorted(budget.window)[rank] if rank < len(budget.window) else None
+    ranked = sorted(range(len(budget.window)), key=budget.window.__getitem__)
+    sums = list(accumulate([fee + per_byte * budget.sizes[index] for index in ranked]))
+    rank = bisect_right(sums, (1 - share) * sums[-1])
+    return budget.window[ranked[rank]] if rank < len(ranked) else None

@@ -1,31 +1,32 @@
 """What is hard: a chain of rules, each one idea, over the gate scores that the edge server sent with its answer.
 
-A rule turns scores into a hardness in [0, 1] and calls the frame hard above a threshold or, with a budget, as often as
-the budget allows. The first rule that calls a frame hard decides; later rules do not see it.
+A rule turns scores into a hardness in [0, 1] and calls the frame hard above a threshold or, with a budget of frames,
+bytes or money, as often as that allows. A calibration turns hardness into expected gain before a threshold sees it. The
+first rule that calls a frame hard decides; later rules do not see it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from umiak_workers.contract.calibration import Knots
 from umiak_workers.contract.config import MinerRule
 from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.messages import LiveRule, LiveSettings, Scores
 from umiak_workers.contract.wire import explain
-from umiak_workers.core.budget import Budget, spend
+from umiak_workers.core.budget import (
+    Allowance,
+    Budget,
+    Upload,
+    bytes_per_second,
+    cost_per_hour,
+    reallowed,
+    share_of_frames,
+    spend,
+)
+from umiak_workers.core.calibration import expected_gain
+from umiak_workers.core.miners import MINERS, Draw
 
-Draw = Callable[[], float]
-"""A number in [0, 1), from a generator that the caller seeded."""
-Hardness = Callable[[Scores, Draw], float]
-
-MINERS: dict[str, Hardness] = {
-    "ScoreMargin": lambda scores, draw: 1 - scores.margin,  # seed 001, 3.3.1: a small mean margin is a hard frame
-    "MaxProbability": lambda scores, draw: 1 - scores.max_probability,
-    "Random": lambda scores, draw: draw(),
-    "EdgeOnly": lambda scores, draw: 0.0,
-    "CloudOnly": lambda scores, draw: 1.0,
-}
 _FIXED = {"EdgeOnly": 1.0, "CloudOnly": 0.0}
 """Thresholds of the two miners that take none: never above, always above."""
 
@@ -41,11 +42,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rule:
-    """One link of the chain; exactly one of `threshold` and `budget` is set."""
+    """One link of the chain; exactly one of `threshold` and `budget` is set, `calibration` only beside a threshold."""
 
     miner: str
-    threshold: float | None
-    budget: Budget | None
+    kind: str
+    threshold: float | None = None
+    calibration: Knots | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,18 @@ def new_judge(rules: tuple[MinerRule, ...]) -> Judge:
     return Judge(tuple(_rule(rule) for rule in rules))
 
 
-def judge(state: Judge, scores: Scores, draw: Draw) -> tuple[Verdict | None, Judge]:
-    """(why the frame is hard or None, the judge that saw it)."""
+def judge(state: Judge, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verdict | None, Judge]:
+    """(why the frame is hard or None, the judge that saw it); `upload` is what sending it would cost."""
     rules = list(state.rules)
     for index, rule in enumerate(rules):
-        verdict, rules[index] = _apply(rule, scores, draw)
+        verdict, rules[index] = _apply(rule, scores, upload, draw)
         if verdict:
             return verdict, Judge(tuple(rules))
     return None, Judge(tuple(rules))
 
 
 def retuned(state: Judge, settings: LiveSettings) -> Judge:
-    """The judge under live settings; what a budget remembers is kept when only its share changes.
+    """The judge under live settings; what a budget remembers is kept when only its number changes.
 
     Settings for another chain (other miners, or another kind of number) change nothing: the pod is about to be
     replaced. Raises MessageError for a number that no config would take.
@@ -82,31 +85,56 @@ def retuned(state: Judge, settings: LiveSettings) -> Judge:
         wanted = (only,)
     if [rule.miner for rule in wanted] != [rule.miner for rule in state.rules]:
         return state
-    return Judge(tuple(_retuned(rule, live) for rule, live in zip(state.rules, wanted, strict=True)))
+    new = [_live(rule) for rule in wanted]
+    if [rule.kind for rule in new] != [rule.kind for rule in state.rules]:
+        return state
+    return Judge(tuple(_remembering(old, rule) for old, rule in zip(state.rules, new, strict=True)))
 
 
-def _retuned(rule: Rule, live: LiveRule) -> Rule:
+def _live(live: LiveRule) -> Rule:
     try:
-        new = _rule(MinerRule(miner=live.miner, threshold=live.threshold, budget=live.budget))
+        return _rule(MinerRule.model_validate(live.model_dump()))
     except ValidationError as error:
         raise MessageError(f"live settings: {live.miner}: {explain(error)}") from error
-    if rule.budget and new.budget:
-        return replace(new, budget=replace(rule.budget, share=new.budget.share))
+
+
+def _remembering(old: Rule, new: Rule) -> Rule:
+    if old.budget and new.budget:
+        return replace(new, budget=reallowed(old.budget, new.budget.allowance))
     return new
 
 
 def _rule(rule: MinerRule) -> Rule:
     if rule.miner in _FIXED:
-        return Rule(rule.miner, _FIXED[rule.miner], None)
-    return Rule(rule.miner, rule.threshold, None if rule.budget is None else Budget(rule.budget))
+        return Rule(rule.miner, "plain", _FIXED[rule.miner])
+    allowance = _allowance(rule)
+    return Rule(rule.miner, rule.kind, rule.threshold, rule.calibration, Budget(allowance) if allowance else None)
 
 
-def _apply(rule: Rule, scores: Scores, draw: Draw) -> tuple[Verdict | None, Rule]:
+def _allowance(rule: MinerRule) -> Allowance | None:
+    if rule.budget is not None:
+        return share_of_frames(rule.budget)
+    if rule.bytes_per_second is not None:
+        return bytes_per_second(rule.bytes_per_second)
+    if rule.cost is not None:
+        return cost_per_hour(rule.cost.per_hour, rule.cost.per_upload, rule.cost.per_megabyte)
+    return None
+
+
+def _apply(rule: Rule, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verdict | None, Rule]:
     hardness = MINERS[rule.miner](scores, draw)
     if rule.budget is None:
-        threshold = 1.0 if rule.threshold is None else rule.threshold
-        reason = f"hardness {hardness:.3f} above {threshold:.3f}"
-        return (Verdict(rule.miner, reason, hardness) if hardness > threshold else None), rule
-    hard, budget = spend(rule.budget, hardness)
-    reason = f"hardness {hardness:.3f} within the {budget.share:.0%} hardest"
+        return _above(rule, hardness), rule
+    hard, budget = spend(rule.budget, hardness, upload)
+    reason = f"hardness {hardness:.3f} {budget.allowance.words}"
     return (Verdict(rule.miner, reason, hardness) if hard else None), replace(rule, budget=budget)
+
+
+def _above(rule: Rule, hardness: float) -> Verdict | None:
+    threshold = 1.0 if rule.threshold is None else rule.threshold
+    if rule.calibration is None:
+        reason = f"hardness {hardness:.3f} above {threshold:.3f}"
+        return Verdict(rule.miner, reason, hardness) if hardness > threshold else None
+    gain = expected_gain(rule.calibration, hardness)
+    reason = f"expected gain {gain:.3f} of hardness {hardness:.3f} above {threshold:.3f}"
+    return Verdict(rule.miner, reason, hardness) if gain > threshold else None

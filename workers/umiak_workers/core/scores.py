@@ -44,6 +44,7 @@ def gate_scores(logits: Logits) -> Scores:
         margin=_unit(margin(chances)),
         max_probability=_unit(chances.max(axis=0)),
         entropy=float(entropy(chances).mean()),
+        classes=chances.shape[0],
     )
 
 

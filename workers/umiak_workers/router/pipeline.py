@@ -17,7 +17,8 @@ from umiak_workers.adapters.clock import Clock, within
 from umiak_workers.adapters.example_queue import Example, ExampleQueue
 from umiak_workers.contract.errors import Refused, UmiakError, Unavailable
 from umiak_workers.contract.messages import Answer, AnsweredBy, ExampleHeader, ModelRef, Reason
-from umiak_workers.core.judge import Verdict, judge
+from umiak_workers.core.budget import Upload
+from umiak_workers.core.judge import Verdict
 from umiak_workers.router.cloudgate import Call, CloudGate
 from umiak_workers.router.followup import FollowUp
 from umiak_workers.router.frames import CloudReply, EdgePort, Frame, Offload, Outcome, Prediction, Stages
@@ -136,7 +137,7 @@ class Pipeline:
         stages = Stages(self._clock.monotonic, self._clock.monotonic())
         frame, prediction = await stages.timed("edge", self._turn(frame))
         begun = self._clock.monotonic()
-        verdict, self._policy.judge = judge(self._policy.judge, prediction.header.scores, self._policy.draw)
+        verdict = self._policy.verdict(prediction.header.scores, Upload(len(frame.photo), begun))
         stages.add("judge", self._clock.monotonic() - begun)
         if verdict is None:
             return await self._commit(frame, prediction, "Easy", "", stages)

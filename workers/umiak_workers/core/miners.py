@@ -1,0 +1,33 @@
+"""How hard a frame looks: one function per miner, from what the edge model says of its own answer.
+
+Each gives a hardness in [0, 1], 0 for a frame that needs nobody else. They are kept apart from `judge`, which knows
+thresholds and budgets but no model. Miners of detection answers are in `box_miners`: no router serves those yet.
+"""
+
+import math
+from collections.abc import Callable
+
+from umiak_workers.contract.messages import Scores
+
+Draw = Callable[[], float]
+"""A number in [0, 1), from a generator that the caller seeded."""
+Hardness = Callable[[Scores, Draw], float]
+
+
+def relative_entropy(scores: Scores) -> float:
+    """Mean entropy of a pixel as a share of the most that so many classes allow.
+
+    The edge server says nats and the number of classes, and the division is done here, so that the record of an answer
+    keeps the figure as it was measured. Clipped at 1: a score that does not say its classes counts as a choice of two.
+    """
+    return min(1.0, scores.entropy / math.log(scores.classes))
+
+
+MINERS: dict[str, Hardness] = {
+    "ScoreMargin": lambda scores, draw: 1 - scores.margin,  # seed 001, 3.3.1: a small mean margin is a hard frame
+    "MaxProbability": lambda scores, draw: 1 - scores.max_probability,
+    "Entropy": lambda scores, draw: relative_entropy(scores),
+    "Random": lambda scores, draw: draw(),
+    "EdgeOnly": lambda scores, draw: 0.0,
+    "CloudOnly": lambda scores, draw: 1.0,
+}
