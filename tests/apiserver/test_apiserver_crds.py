@@ -53,6 +53,22 @@ def test_defaults_are_filled_in(kube: Kube, namespace: str) -> None:
     assert body["spec"]["replay"] == {"capacity": 10000, "retention": "168h"}
 
 
+def test_every_kind_of_rule_is_taken(kube: Kube, namespace: str) -> None:
+    miners = [
+        {"miner": "Entropy", "threshold": 0.05, "calibration": [[0, 0], [0.4, 0.0], [1, 0.5]]},
+        {"miner": "Entropy", "threshold": 1, "calibration": [[index / 31, index / 31] for index in range(32)]},
+        {"miner": "MaxProbability", "budget": 0.1},
+        {"miner": "ScoreMargin", "bytesPerSecond": 20_000},
+        {"miner": "Random", "cost": {"perHour": 1, "perMegabyte": 0.02}},
+        {"miner": "EdgeOnly"},
+    ]
+    kube.apply(joint_inference(namespace, hardExamples={"miners": miners}))
+    body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
+    assert body is not None
+    miners[4] = {"miner": "Random", "cost": {"perHour": 1, "perUpload": 0, "perMegabyte": 0.02}}
+    assert body["spec"]["hardExamples"]["miners"] == miners
+
+
 def test_kubectl_get_umiak_prints_columns(kube: Kube, namespace: str) -> None:
     kube.apply(joint_inference(namespace), lifelong(namespace), patch(namespace))
     text = kube.run("get", "umiak", "-n", namespace).stdout

@@ -12,6 +12,8 @@ from umiak_workers.adapters.configfile import Loaded, durable_write, load
 from umiak_workers.contract.config import MinerRule, RouterConfig, SignerConfig, parse_config
 from umiak_workers.contract.endpoints import HUB, Endpoints
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.contract.messages import LiveRule
+from umiak_workers.contract.wire import parse
 
 ROUTER = {
     "namespace": "default",
@@ -42,11 +44,38 @@ def test_an_unknown_key_is_an_error_that_names_file_and_key() -> None:
         {"miner": "ScoreMargin", "threshold": 0.1, "budget": 0.1},
         {"miner": "ScoreMargin", "threshold": 1.1},
         {"miner": "Guess", "threshold": 0.1},
+        {"miner": "Entropy", "threshold": 0.1, "bytes_per_second": 1000},
+        {"miner": "Entropy", "bytes_per_second": 0},
+        {"miner": "Entropy", "cost": {"per_hour": 1}},
+        {"miner": "Entropy", "cost": {"per_hour": 0, "per_upload": 1}},
+        {"miner": "Entropy", "cost": {"per_hour": 1, "per_uplaod": 1}},
+        {"miner": "Entropy", "budget": 0.1, "calibration": [[0, 0], [1, 1]]},
+        {"miner": "Entropy", "threshold": 0.1, "calibration": [[0, 0.5], [1, 0.4]]},
+        {"miner": "BoxThreshold", "threshold": 0.1},
+        {"miner": "IBT", "threshold": 0.1},
     ],
 )
-def test_a_rule_is_threshold_or_budget(rule: dict[str, object]) -> None:
+def test_a_rule_is_one_threshold_or_one_budget(rule: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="rules"):
         parse_config(RouterConfig, json.dumps({**ROUTER, "rules": [rule]}), "config.json")
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ({"miner": "CloudOnly"}, "plain"),
+        ({"miner": "Entropy", "threshold": 0.0}, "threshold"),
+        ({"miner": "Entropy", "threshold": 0.1, "calibration": [[0.2, 0.0], [0.9, 0.3]]}, "calibrated threshold"),
+        ({"miner": "Entropy", "budget": 0.0}, "budget"),
+        ({"miner": "Entropy", "bytes_per_second": 1000}, "bytes_per_second"),
+        ({"miner": "Entropy", "cost": {"per_hour": 1, "per_megabyte": 0.02}}, "cost"),
+    ],
+)
+def test_a_rule_has_a_kind_and_travels_live(rule: dict[str, object], kind: str) -> None:
+    config = parse_config(RouterConfig, json.dumps({**ROUTER, "rules": [rule]}), "config.json")
+    assert config.rules[0].kind == kind
+    live = parse(LiveRule, LiveRule.model_validate(config.rules[0].model_dump()).model_dump_json(exclude_none=True))
+    assert MinerRule.model_validate(live.model_dump()) == config.rules[0]
 
 
 def test_constant_rules_take_neither() -> None:

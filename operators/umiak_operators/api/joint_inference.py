@@ -3,11 +3,12 @@
 from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from umiak_operators.api.quantity import Resources
 from umiak_operators.api.resource import Resource
 from umiak_operators.api.spec import Digest, Name, Share, Spec, Uri, parse_spec
+from umiak_workers.contract.calibration import Knots, check_rising
 
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
@@ -105,21 +106,40 @@ class Cloud(Spec):
         return self
 
 
+class Cost(Spec):
+    """A budget of money: what an upload costs, and how much that may be in an hour."""
+
+    per_hour: Annotated[float, Field(gt=0, le=1_000_000)]
+    per_upload: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    per_megabyte: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+
+    @model_validator(mode="after")
+    def _any_of(self) -> "Cost":
+        if not self.per_upload + self.per_megabyte:
+            raise ValueError("say what an upload costs: perUpload, perMegabyte or both")
+        return self
+
+
 class MinerRule(Spec):
     """One rule that may call a frame hard."""
 
-    miner: Literal["ScoreMargin", "MaxProbability", "Random", "EdgeOnly", "CloudOnly"]
+    miner: Literal["ScoreMargin", "MaxProbability", "Entropy", "Random", "EdgeOnly", "CloudOnly"]
     threshold: Share | None = None
+    calibration: Annotated[Knots, AfterValidator(check_rising)] | None = None
     budget: Share | None = None
+    bytes_per_second: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    cost: Cost | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> "MinerRule":
-        given = (self.threshold is not None) + (self.budget is not None)
+        given = sum(one is not None for one in (self.threshold, self.budget, self.bytes_per_second, self.cost))
         if self.miner in ("EdgeOnly", "CloudOnly"):
             if given:
-                raise ValueError(f"{self.miner} takes neither threshold nor budget")
+                raise ValueError(f"{self.miner} takes no threshold and no budget")
         elif given != 1:
-            raise ValueError(f"{self.miner} takes exactly one of threshold and budget")
+            raise ValueError(f"{self.miner} takes exactly one of threshold, budget, bytesPerSecond and cost")
+        if self.calibration is not None and self.threshold is None:
+            raise ValueError("a calibration needs a threshold: a budget ranks frames, on any scale")
         return self
 
 

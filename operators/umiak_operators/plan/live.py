@@ -1,7 +1,7 @@
 """What may change without a restart: the numbers of the rules and the deadline.
 
 They travel to the router through the hub. Its config holds them as well, for a start without the hub, but they stay
-out of the template's hash. Which miners there are, and whether each takes a threshold or a budget, is not live.
+out of the template's hash. Which miners there are, and which kind of number each takes, is not live.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,7 @@ from umiak_workers.contract.messages import LiveRule, LiveSettings
 
 def rules(spec: JointInference) -> tuple[MinerRule, ...]:
     """The chain as the router reads it."""
-    miners = spec.hard_examples.miners
-    return tuple(MinerRule(miner=rule.miner, threshold=rule.threshold, budget=rule.budget) for rule in miners)
+    return tuple(MinerRule.model_validate(rule.model_dump()) for rule in spec.hard_examples.miners)
 
 
 def settings(spec: JointInference, generation: int) -> LiveSettings:
@@ -26,7 +25,7 @@ def settings(spec: JointInference, generation: int) -> LiveSettings:
         settings_version=generation,
         threshold=first.threshold if first else None,
         budget=first.budget if first else None,
-        rules=tuple(LiveRule(miner=rule.miner, threshold=rule.threshold, budget=rule.budget) for rule in miners),
+        rules=tuple(LiveRule.model_validate(rule.model_dump()) for rule in rules(spec)),
         deadline_milliseconds=spec.deadline_milliseconds,
     )
 
@@ -34,11 +33,5 @@ def settings(spec: JointInference, generation: int) -> LiveSettings:
 def settled(config: RouterConfig) -> Mapping[str, Any]:
     """The config without what is live."""
     found = config.model_dump(mode="json", exclude={"deadline_milliseconds"})
-    found["rules"] = [[rule.miner, _kind(rule)] for rule in config.rules]
+    found["rules"] = [[rule.miner, rule.kind] for rule in config.rules]
     return found
-
-
-def _kind(rule: MinerRule) -> str:
-    if rule.threshold is not None:
-        return "threshold"
-    return "budget" if rule.budget is not None else "plain"

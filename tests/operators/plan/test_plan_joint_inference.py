@@ -263,7 +263,12 @@ LIVE: list[dict[str, Any]] = [
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.7}]}},
     {"replay": {"capacity": 5, "retention": "2h"}},
 ]
+KNOTS = [[0.1, 0.0], [0.9, 0.3]]
 SETTLED: list[dict[str, Any]] = [
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "bytesPerSecond": 20_000}]}},
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "cost": {"perHour": 2, "perUpload": 0.1}}]}},
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "threshold": 0.05, "calibration": KNOTS}]}},
+    {"hardExamples": {"miners": [{"miner": "Entropy", "budget": 0.2}]}},
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "threshold": 0.2}]}},
     {"hardExamples": {"miners": [{"miner": "Random", "budget": 0.2}]}},
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.2}, {"miner": "Random", "budget": 0.1}]}},
@@ -280,6 +285,23 @@ def test_live_settings_replace_no_pod_but_reach_config_and_hub(
     if "replay" not in change:
         old, new = (files(pick(plan, "Secret", "yard-edge-n1-router"))["router.json"] for plan in (before, after))
         assert old != new
+
+
+NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"bytesPerSecond": 20_000}, {"bytesPerSecond": 5000}),
+    ({"cost": {"perHour": 2, "perUpload": 0.1}}, {"cost": {"perHour": 2, "perMegabyte": 0.1}}),
+    ({"threshold": 0.1, "calibration": KNOTS}, {"threshold": 0.2, "calibration": [[0.5, 0.2]]}),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), NUMBERS)
+def test_numbers_of_the_same_kind_are_live(world: Any, old: dict[str, Any], new: dict[str, Any]) -> None:
+    plans = [
+        desired(world.joint(hardExamples={"miners": [{"miner": "Entropy", **rule}]}), world.seen(), NOW)
+        for rule in (old, new)
+    ]
+    assert hashes(plans[0]) == hashes(plans[1])
+    assert plans[0].fleet != plans[1].fleet
 
 
 @pytest.mark.parametrize("change", SETTLED)
@@ -312,10 +334,13 @@ def test_addresses_and_keys_replace_no_pod(world: Any) -> None:
 
 
 share = st.floats(0, 1, allow_nan=False)
-ruled = st.sampled_from(["ScoreMargin", "MaxProbability", "Random"])
+ruled = st.sampled_from(["ScoreMargin", "MaxProbability", "Entropy", "Random"])
 miner = st.one_of(
     st.fixed_dictionaries({"miner": ruled, "budget": share}),
     st.fixed_dictionaries({"miner": ruled, "threshold": share}),
+    st.fixed_dictionaries({"miner": ruled, "threshold": share, "calibration": st.just(KNOTS)}),
+    st.fixed_dictionaries({"miner": ruled, "bytesPerSecond": st.integers(1, 10**9)}),
+    st.fixed_dictionaries({"miner": ruled, "cost": st.just({"perHour": 2, "perUpload": 0.1})}),
     st.fixed_dictionaries({"miner": st.sampled_from(["EdgeOnly", "CloudOnly"])}),
 )
 spec_parts = st.fixed_dictionaries(

@@ -136,6 +136,22 @@ def test_the_hub_is_told_everything_once(world: Any) -> None:
     assert (plan.fleet.settings.budget, plan.fleet.settings.deadline_milliseconds) == (0.2, 2000)
 
 
+def test_bytes_money_and_knots_travel_too(world: Any) -> None:
+    miners = [
+        {"miner": "Entropy", "threshold": 0.05, "calibration": [[0.2, 0], [0.8, 0.3]]},
+        {"miner": "ScoreMargin", "bytesPerSecond": 20000},
+        {"miner": "Random", "cost": {"perHour": 1.5, "perUpload": 0.01}},
+    ]
+    plan = desired(world.joint(hardExamples={"miners": miners}), world.seen(), NOW)
+    assert plan.fleet is not None
+    assert plan.fleet.settings is not None
+    first, second, third = plan.fleet.settings.rules
+    assert (first.threshold, first.calibration) == (0.05, ((0.2, 0), (0.8, 0.3)))
+    assert second.bytes_per_second == 20_000
+    assert third.cost is not None
+    assert (third.cost.per_hour, third.cost.per_upload, third.cost.per_megabyte) == (1.5, 0.01, 0.0)
+
+
 def test_several_rules_travel_by_position(world: Any) -> None:
     miners = [{"miner": "EdgeOnly"}, {"miner": "Random", "budget": 0.1}, {"miner": "ScoreMargin", "threshold": 0.4}]
     plan = desired(world.joint(hardExamples={"miners": miners}), world.seen(), NOW)
