@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from umiak_workers.adapters.artefacts import Artefact, folder_named, load_model, read_artefact, write_artefact
 from umiak_workers.cli.import_sam import import_sam
+from umiak_workers.cli.int8 import int8
 from umiak_workers.cli.push import push
 from umiak_workers.contract.artefact import Card, parse_card
 from umiak_workers.contract.errors import ArtefactError, ConfigError
@@ -25,6 +26,7 @@ from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 app = typer.Typer(help="Pack, inspect and push model artefacts.", no_args_is_help=True)
 app.command()(push)
 app.command("import-sam")(import_sam)
+app.command()(int8)
 console = Console()
 
 
