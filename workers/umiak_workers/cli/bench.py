@@ -14,6 +14,7 @@ from umiak_workers.adapters.artefacts import load_model, read_artefact
 from umiak_workers.adapters.modelstore import local_folder
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
+from umiak_workers.cli.bench_edge import edge
 from umiak_workers.cli.bench_sam import sam
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
@@ -34,6 +35,7 @@ def bench() -> None:
 
 
 app.command("learning")(recovery)
+app.command("edge")(edge)
 app.command("sam")(sam)
 
 
