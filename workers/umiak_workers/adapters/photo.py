@@ -13,6 +13,9 @@ from PIL import Image, ImageOps
 from umiak_workers.contract.errors import InvalidInput, MessageError
 
 Media = Literal["image/jpeg", "image/png"]
+"""What cameras send, and all that is ever stored."""
+UploadMedia = Literal["image/jpeg", "image/png", "image/webp"]
+"""What a router may send to be answered: besides photos as they came, foveated ones that it encoded itself."""
 _MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 LARGEST_MASK = 100_000_000
@@ -27,14 +30,42 @@ def media_of(data: bytes) -> Media:
     raise InvalidInput("not a JPEG or PNG photo" if data else "the photo is empty")
 
 
+def upload_media_of(data: bytes) -> UploadMedia:
+    """What the first bytes say an upload is; raises InvalidInput for anything but JPEG, PNG and WebP."""
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else media_of(data)
+
+
 def decode_photo(data: bytes, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
     """HxWx3 uint8 RGB, upright by its EXIF orientation; raises InvalidInput in one line.
 
     Bytes, kind and pixels are checked before any pixel is decoded.
     """
+    _not_too_long(data, max_bytes)
+    return _decoded(data, media_of(data), max_pixels)
+
+
+def decode_upload(data: bytes, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
+    """What `decode_photo` does, for what a router may send to be answered."""
+    _not_too_long(data, max_bytes)
+    return _decoded(data, upload_media_of(data), max_pixels)
+
+
+def encode_foveated(image: NDArray[np.uint8], quality: int) -> bytes:
+    """The WebP of an HxWx3 uint8 image; raises InvalidInput for one that the format does not hold (16383 pixels)."""
+    file = io.BytesIO()
+    try:
+        Image.fromarray(image).save(file, "WEBP", quality=quality)
+    except (KeyError, OSError, ValueError) as error:  # KeyError: a Pillow without this codec
+        raise InvalidInput(f"{image.shape[1]}x{image.shape[0]} pixels cannot be WebP: {error}") from error
+    return file.getvalue()
+
+
+def _not_too_long(data: bytes, max_bytes: int) -> None:
     if len(data) > max_bytes:
         raise InvalidInput(f"the photo has {len(data)} bytes, at most {max_bytes} are taken")
-    media = media_of(data)
+
+
+def _decoded(data: bytes, media: UploadMedia, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=[media.removeprefix("image/")]) as photo:
             _bounded(photo, max_pixels)

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 from umiak_workers.adapters import serving
 from umiak_workers.adapters.auth import Gate
-from umiak_workers.adapters.photo import decode_photo, media_of
+from umiak_workers.adapters.photo import decode_upload, media_of, upload_media_of
 from umiak_workers.cloud.cache import Cache
 from umiak_workers.cloud.edge_models import EdgeModels
 from umiak_workers.cloud.metrics import CloudMetrics
@@ -134,8 +134,9 @@ def read_example(body: bytes, length: str | None, who: Principal, config: CloudC
         raise InvalidInput(f"model.line: {header.model.line} is not answered here, {config.line} is")
     if not header.answer and not header.keep:
         raise InvalidInput("answer and keep are both false: nothing is asked for")
-    if media_of(photo) != header.media:
-        raise InvalidInput(f"media: {header.media} was announced, the photo is {media_of(photo)}")
+    media = media_of(photo) if header.keep else upload_media_of(photo)  # only photos as they came are kept
+    if media != header.media:
+        raise InvalidInput(f"media: {header.media} was announced, the photo is {media}")
     digest = "sha256:" + hashlib.sha256(photo).hexdigest()
     if digest != header.digest:
         raise InvalidInput(f"digest: {header.digest} was announced, the photo has {digest}")
@@ -171,7 +172,7 @@ def _think(
     opinion = cloud.opinions.get(name) if header.keep else None
     if opinion is None:
         with stages.timed("decode"):
-            image = decode_photo(photo, cloud.config.max_image_bytes, cloud.config.max_image_pixels)
+            image = decode_upload(photo, cloud.config.max_image_bytes, cloud.config.max_image_pixels)
         check_boxes(header.regions, image.shape[0], image.shape[1])
         opinion = thinker.think(header.digest if header.keep else "", image, edge, stages)
         if header.keep:
@@ -196,7 +197,7 @@ async def _keep(cloud: Cloud, header: ExampleHeader, photo: bytes, thought: Thou
         digest=header.digest,
         image_size=len(photo),
         label_size=len(thought.whole),
-        media=header.media,
+        media=media_of(photo),
         captured_at=header.captured_at,
         edge_model=header.model.digest,
         scores=thought.opinion.scores,

@@ -44,6 +44,13 @@ class ModelSource(Config):
     digest: Digest
 
 
+class Tiling(Config):
+    """How fine the edge server says where a photo is hard."""
+
+    side: Annotated[int, Field(ge=16, le=512)] = 48
+    """Pixels of a tile."""
+
+
 class EdgeConfig(Config):
     """`edge`: the model server."""
 
@@ -52,6 +59,8 @@ class EdgeConfig(Config):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
     max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
+    regions: Tiling | None = None
+    """None: it does not say where a photo is hard."""
 
 
 class DirectorySource(Config):
@@ -125,6 +134,19 @@ class Bounds(Config):
     bytes: Annotated[int, Field(ge=4096)]
 
 
+class Regions(Config):
+    """Uploads in part: a hard frame goes up sharp in its hard tiles and coarse elsewhere."""
+
+    threshold: Unit
+    """Tiles harder than this are sent sharp, and in any case the hardest one."""
+    cell: Annotated[int, Field(ge=2, le=64)] = 8
+    """Pixels of a square whose mean is all that is sent of it elsewhere."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 75
+    """Of the WebP."""
+    learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
+    """What becomes of an example that was answered in part: delivered whole for the replay store, or dropped."""
+
+
 class RouterConfig(Config):
     """`router`: photos in, one final answer per frame out."""
 
@@ -143,6 +165,8 @@ class RouterConfig(Config):
     in_flight: Annotated[int, Field(ge=1, le=64)] = 4
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
+    regions: Regions | None = None
+    """None: hard photos go up whole. It takes an edge server that says where photos are hard."""
     seed: int = 0
 
 
@@ -164,6 +188,8 @@ class AgentConfig(Config):
 class Fusion(Config):
     """How masks get their labels (seed 001, 3.2). Defaults: the best of `umiak bench fusion --sweep` on yards."""
 
+    labels: Literal["labeller", "both"] = "labeller"
+    """Whose scores count where there is a labeller: its own, or the mean of its and the edge model's probabilities."""
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0)] = 20
     """pixels"""

@@ -4,9 +4,9 @@ Wire messages are versioned and tolerant (unknown fields are ignored); configs a
 Times are seconds since the Unix epoch (float), durations milliseconds, sizes bytes, digests `sha256:<hex>`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from umiak_workers.contract.wire import Message
 
@@ -49,6 +49,30 @@ class Box(Message):
     height: Annotated[int, Field(gt=0)]
 
 
+MOST_TILES = 16_384
+"""Tiles of one photo; a 4K photo has as many at 24 pixels a side."""
+MOST_REGIONS = 256
+"""Boxes that one example may name."""
+
+
+class Tiles(Message):
+    """How hard each square of a photo is to the edge model: row by row from the top left, 0 (easy) to 255.
+
+    The last row and column may be narrower than `side` pixels.
+    """
+
+    side: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1)]
+    columns: Annotated[int, Field(ge=1)]
+    hardness: Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(max_length=MOST_TILES)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(self.hardness) != self.rows * self.columns:
+            raise ValueError(f"{len(self.hardness)} tiles for {self.rows} rows of {self.columns}")
+        return self
+
+
 class PredictionHeader(Message):
     """Edge server's image route -> router: the answer to one photo; the mask follows as PNG (uint8 class ids)."""
 
@@ -61,6 +85,8 @@ class PredictionHeader(Message):
     scores: Scores
     inference_milliseconds: float
     mask_size: int
+    tiles: Tiles | None = None
+    """Where in the photo it is hard; absent where nobody configured regions, or where they would be too many."""
 
 
 class ModelRef(Message):
@@ -71,17 +97,20 @@ class ModelRef(Message):
 
 
 class ExampleHeader(Message):
-    """Router -> cloud: one hard example; the photo's bytes follow as they came from the source."""
+    """Router -> cloud: one hard example; the photo's bytes follow as they came from the source.
+
+    Or, with `keep` false, as a foveated copy (WebP): of the photo's size, sharp in `regions` and coarse elsewhere.
+    """
 
     version: Literal[1] = 1
     frame: FrameId
     task: Task = "semantic-segmentation"
     digest: Digest
     size: int
-    media: Literal["image/jpeg", "image/png"]
+    media: Literal["image/jpeg", "image/png", "image/webp"]
     captured_at: float
     model: ModelRef
-    regions: tuple[Box, ...] = Field(default=(), max_length=256)
+    regions: tuple[Box, ...] = Field(default=(), max_length=MOST_REGIONS)
     """Empty: the whole frame."""
     keep: bool = True
     """False: answer only, store no sample (a measurement, not an example)."""
@@ -141,9 +170,11 @@ class Answer(Message):
     captured_at: float
     answered_at: float
     stages_milliseconds: dict[str, float] = {}
-    """edge, judge, queue, cloud, fuse, log, total; a stage that did not happen is absent."""
+    """edge, judge, queue, foveate, cloud, fuse, log, total; a stage that did not happen is absent."""
     bytes_up: int = 0
     bytes_down: int = 0
+    sharp_area: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the photo that the cloud saw sharp and answered; absent where it saw the whole photo, or none."""
 
 
 class AnswerHeader(Message):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from umiak_workers.contract.messages import Box
+from umiak_workers.contract.messages import MOST_TILES, Box, Tiles
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Image = NDArray[np.uint8]
+HARDEST = 255
+"""A hardness of 1 as it travels."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,22 @@ class Grid:
         for first, after in edges.reshape(-1, 2).tolist():
             start, end = self.box(row, first), self.box(row, after - 1)
             yield Box(left=start.left, top=start.top, width=end.left + end.width - start.left, height=start.height)
+
+
+def tiles_of(grid: Grid, hardness: Floats) -> Tiles | None:
+    """What a map of hardness (hxw in 0..1, laid over the whole photo) says of each tile; None for too many tiles."""
+    if grid.rows * grid.columns > MOST_TILES:
+        return None
+    levels = np.clip(np.rint(grid.means(hardness) * HARDEST), 0, HARDEST).astype(np.uint8)
+    return Tiles(side=grid.side, rows=grid.rows, columns=grid.columns, hardness=tuple(levels.ravel().tolist()))
+
+
+def hard_tiles(tiles: Tiles, threshold: float) -> Bools:
+    """rows x columns bool: the tiles harder than `threshold` (0..1), and in any case the hardest one."""
+    levels = np.array(tiles.hardness).reshape(tiles.rows, tiles.columns)
+    chosen: Bools = levels > threshold * HARDEST
+    chosen[np.unravel_index(np.argmax(levels), levels.shape)] = True
+    return chosen
 
 
 def _shares(cells: int, pixels: int, side: int) -> NDArray[np.float64]:

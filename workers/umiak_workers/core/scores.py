@@ -48,5 +48,14 @@ def gate_scores(logits: Logits) -> Scores:
     )
 
 
+def hardness(logits: Logits, appeal: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """hxw in 0..1: where a photo is hard. The gain to expect of the cloud where the model says it, else 1 - margin.
+
+    A negative gain is no reason to ask. Raises InvalidPrediction.
+    """
+    found = 1 - margin(softmax(logits)) if appeal is None else appeal
+    return np.clip(found, 0, 1)
+
+
 def _unit(values: NDArray[np.float32]) -> float:
     return min(1.0, max(0.0, float(values.mean(dtype=np.float64))))

@@ -9,7 +9,7 @@ from umiak_workers.adapters.clock import Clock
 from umiak_workers.contract.errors import IdentityError, UmiakError, Unavailable
 from umiak_workers.contract.messages import ExampleHeader
 from umiak_workers.core.breaker import Breaker
-from umiak_workers.router.frames import CloudPort, CloudReply
+from umiak_workers.router.frames import CloudPort, CloudReply, Parcel
 
 SHORTEST_BREAK = 1.0
 LONGEST_BREAK = 15.0
@@ -20,15 +20,16 @@ log = structlog.get_logger()
 class Call:
     """One live example on its way. `sent` is False while it waits for its turn."""
 
-    def __init__(self, gate: "CloudGate", header: ExampleHeader, photo: bytes) -> None:
+    def __init__(self, gate: "CloudGate", parcel: Parcel) -> None:
+        self.parcel = parcel
         self.sent = False
-        self.task = asyncio.ensure_future(self._take_turn(gate, header, photo))
+        self.task = asyncio.ensure_future(self._take_turn(gate))
 
-    async def _take_turn(self, gate: "CloudGate", header: ExampleHeader, photo: bytes) -> CloudReply:
+    async def _take_turn(self, gate: "CloudGate") -> CloudReply:
         gate.fail_if_away()
         async with gate.turns:
             self.sent = True
-            return await gate.ask(header, photo)
+            return await gate.ask(self.parcel.header, self.parcel.photo)
 
 
 class CloudGate:
@@ -69,9 +70,14 @@ class CloudGate:
         self._moved(reply.bytes_up, reply.bytes_down)
         return reply
 
+    @property
+    def away(self) -> bool:
+        """Whether the cloud is known to be away."""
+        return self._clock.monotonic() < self.closed_until
+
     def fail_if_away(self) -> None:
         """Raises Unavailable while the cloud is known to be away."""
-        if self._clock.monotonic() < self.closed_until:
+        if self.away:
             raise Unavailable("the cloud is away")
 
     def _failed(self, why: str) -> None:

@@ -1,8 +1,8 @@
 """Hard examples that are still on disk go to the cloud later: receipt first, then the photo, with patience.
 
 For each example the hub is asked first whether it already has it; only then is the photo sent again, with
-`answer=false` where the cloud has answered and only the receipt got lost. One example at a time, so that live frames
-keep their turns.
+`answer=false` where the cloud has answered and only the receipt is missing: it got lost, or a part of the photo was
+answered and the whole one is still to be learned from. One example at a time, so that live frames keep their turns.
 """
 
 import asyncio
@@ -27,7 +27,11 @@ log = structlog.get_logger()
 
 
 class Delivery:
-    """The loop; `run` until cancelled, or `step` by step."""
+    """The loop; `run` until cancelled, or `step` by step.
+
+    `learn_parts` False: an example that was answered in part is done with. That is settled when the answer comes, and
+    here for a process that was killed before it could.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Delivery:
         follow_up: FollowUp,
         clock: Clock,
         draw: Callable[[], float],
+        learn_parts: bool = True,
     ) -> None:
         self._answers = answers
         self._queue = queue
@@ -46,6 +51,7 @@ class Delivery:
         self._follow_up = follow_up
         self._clock = clock
         self._draw = draw
+        self._learn_parts = learn_parts
         self._failures = 0
 
     async def run(self) -> None:
@@ -71,6 +77,10 @@ class Delivery:
         frame = example.header.frame
         self._follow_up.hold(frame)
         try:
+            if not self._learn_parts and await self._answered_in_part(frame):
+                await self._queue.remove(frame)
+                self._follow_up.forget(frame)
+                return 0.0
             receipt = await self._receipt(frame, example.header.digest)
             if receipt is None:
                 await self._send(example)
@@ -88,6 +98,10 @@ class Delivery:
             await self._queue.hurry(self._clock.now())
         self._failures = 0
         return 0.0
+
+    async def _answered_in_part(self, frame: str) -> bool:
+        entries = [await self._answers.find(frame, revision) for revision in (0, 1)]
+        return any(entry is not None and entry.answer.sharp_area is not None for entry in entries)
 
     async def _receipt(self, frame: str, digest: str) -> Receipt | None:
         """What the hub decided; a hub that refuses to say is as good as one that is away."""

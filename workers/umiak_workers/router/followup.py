@@ -17,7 +17,7 @@ from umiak_workers.contract.errors import InvalidPrediction, MessageError, Refus
 from umiak_workers.contract.messages import Answer, Receipt
 from umiak_workers.core.backoff import delay
 from umiak_workers.router.cloudgate import Call
-from umiak_workers.router.frames import CloudReply, Offload, Outcome
+from umiak_workers.router.frames import CloudReply, Offload, Outcome, Parcel
 from umiak_workers.router.fusion import merged
 
 FIRST_PAUSE = 1.0
@@ -62,13 +62,13 @@ class FollowUp:
         """Nobody does any more."""
         self._held.discard(frame)
 
-    def answered(self, frame: str, reply: CloudReply) -> None:
+    def answered(self, parcel: Parcel, reply: CloudReply) -> None:
         """The cloud answered and the answer is in the log."""
-        self._spawn(self.settle(frame, reply))
+        self._spawn(self.settle(parcel.header.frame, reply, last=parcel.last))
 
-    def failed(self, frame: str, error: UmiakError) -> None:
+    def failed(self, parcel: Parcel, error: UmiakError) -> None:
         """The cloud could not be asked, or refused; the frame has been answered by the edge."""
-        self._spawn(self.put_off(frame, 0, error))
+        self._spawn(self.put_off(parcel.header.frame, 0, error, whole=parcel.whole))
 
     def await_late(self, answer: Answer, edge_mask: bytes, call: Call) -> None:
         """The frame was answered by the edge because the call took too long; see what becomes of the call."""
@@ -78,11 +78,13 @@ class FollowUp:
             return
         self._spawn(self._late(answer, edge_mask, call))
 
-    async def settle(self, frame: str, reply: CloudReply) -> None:
-        """The example leaves the queue with a receipt, or waits for one."""
+    async def settle(self, frame: str, reply: CloudReply, *, last: bool = False) -> None:
+        """The example leaves the queue with a receipt, or waits for one; `last`: it is done with in any case."""
         receipt = reply.header.receipt
         try:
-            if receipt is None:
+            if last:
+                await self._queue.remove(frame)
+            elif receipt is None:
                 await self._queue.mark_answered(frame)
                 await self._queue.postpone(frame, self._clock.now() + delay(1, FIRST_PAUSE, LONGEST_PAUSE, self._draw))
             else:
@@ -96,10 +98,13 @@ class FollowUp:
             log.warning("the hub rejected an example", frame=receipt.frame, reason=receipt.reason)
         await self._queue.remove(receipt.frame)
 
-    async def put_off(self, frame: str, tries: int, error: UmiakError) -> None:
-        """Try again later; an example that the cloud will never take is given up and counted."""
+    async def put_off(self, frame: str, tries: int, error: UmiakError, *, whole: bool = True) -> None:
+        """Try again later; an example that the cloud will never take is given up and counted.
+
+        What it says of a part (an older cloud worker takes none) says nothing of the whole photo.
+        """
         try:
-            if isinstance(error, Refused) and error.status in HOPELESS:
+            if whole and isinstance(error, Refused) and error.status in HOPELESS:
                 log.error("the cloud refuses an example, it is dropped", frame=frame, reason=str(error))
                 await self._queue.drop(frame)
             else:
@@ -108,7 +113,14 @@ class FollowUp:
         finally:
             self.forget(frame)
 
-    async def revise(self, answer: Answer, edge_mask: bytes, reply: CloudReply, milliseconds: float) -> None:
+    async def revise(
+        self,
+        answer: Answer,
+        edge_mask: bytes,
+        reply: CloudReply,
+        milliseconds: float,
+        sharp_area: float | None = None,
+    ) -> None:
         """Write the cloud's late answer to a frame as revision 1, once."""
         try:
             masks = await self._offload(lambda: merged(edge_mask, reply))
@@ -126,6 +138,7 @@ class FollowUp:
                 "stages_milliseconds": {"cloud": round(milliseconds, 3)},
                 "bytes_up": reply.bytes_up,
                 "bytes_down": reply.bytes_down,
+                "sharp_area": sharp_area,
             }
         )
         if entry and await self._answers.commit(later, entry.digest, masks):
@@ -138,15 +151,15 @@ class FollowUp:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _late(self, answer: Answer, edge_mask: bytes, call: Call) -> None:
-        begun = self._clock.monotonic()
+        begun, parcel = self._clock.monotonic(), call.parcel
         try:
             reply = await call.task
         except UmiakError as error:
-            await self.put_off(answer.frame, 0, error)
+            await self.put_off(answer.frame, 0, error, whole=parcel.whole)
             return
         waited = answer.stages_milliseconds.get("cloud", 0.0) + (self._clock.monotonic() - begun) * 1000
-        await self.revise(answer, edge_mask, reply, waited)
-        await self.settle(answer.frame, reply)
+        await self.revise(answer, edge_mask, reply, waited, parcel.sharp_area)
+        await self.settle(answer.frame, reply, last=parcel.last)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -48,6 +48,25 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Parcel:
+    """What goes up for a live example: its header and bytes.
+
+    `sharp_area`: the share of the photo that they show sharp, None for the whole photo as it came. `last`: once it is
+    answered the example is done with, though nothing was stored.
+    """
+
+    header: ExampleHeader
+    photo: bytes
+    sharp_area: float | None = None
+    last: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the photo as it came."""
+        return self.sharp_area is None
+
+
+@dataclass(frozen=True)
 class CloudReply:
     """The cloud's answer to an example: header, region PNGs in order, bytes of the request and of the answer."""
 

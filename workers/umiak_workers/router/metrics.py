@@ -8,6 +8,7 @@ from umiak_workers.adapters.example_queue import Fill
 from umiak_workers.contract.messages import LATENCY_SECONDS, Answer, Latency
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1)
 NOT_OURS = ("edge", "cloud")
 """Stages in which the router only waits for somebody else."""
 RECENT = 512
@@ -39,6 +40,12 @@ class RouterMetrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._sharp = Histogram(
+            "umiak_sharp_area_ratio",
+            "Share of the photo sent sharp, of cloud answers to a part of it",
+            buckets=SHARES,
+            registry=self.registry,
+        )
         self._bytes = Counter("umiak_bytes", "Bytes to and from the cloud", ["direction"], registry=self.registry)
         self._items = Gauge("umiak_queue_items", "Hard examples that wait for a receipt", registry=self.registry)
         self._held = Gauge("umiak_queue_bytes", "Bytes of their photos", registry=self.registry)
@@ -53,6 +60,8 @@ class RouterMetrics:
         stages = answer.stages_milliseconds
         for stage, milliseconds in stages.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
+        if answer.sharp_area is not None:
+            self._sharp.observe(answer.sharp_area)
         if answer.revision:
             self._revisions.inc()
             return

@@ -1,7 +1,8 @@
 """One final answer per frame, by its deadline: edge, judge, and for a hard frame a durable example and the cloud.
 
 A hard frame never holds up those behind it. Whatever happens to the cloud, the frame is answered in time by the edge
-and its example stays on disk for `delivery`; a cloud answer that comes later becomes revision 1.
+and its example stays on disk for `delivery`; a cloud answer that comes later becomes revision 1. What goes up live is
+the photo or, where regions are asked for, its hard part; the durable example is always the whole photo.
 """
 
 import asyncio
@@ -15,13 +16,15 @@ import structlog
 from umiak_workers.adapters.answer_log import AnswerLog, Masks
 from umiak_workers.adapters.clock import Clock, within
 from umiak_workers.adapters.example_queue import Example, ExampleQueue
+from umiak_workers.adapters.photo import media_of
 from umiak_workers.contract.errors import Refused, UmiakError, Unavailable
 from umiak_workers.contract.messages import Answer, AnsweredBy, ExampleHeader, ModelRef, Reason
 from umiak_workers.core.budget import Upload
 from umiak_workers.core.judge import Verdict
 from umiak_workers.router.cloudgate import Call, CloudGate
 from umiak_workers.router.followup import FollowUp
-from umiak_workers.router.frames import CloudReply, EdgePort, Frame, Offload, Outcome, Prediction, Stages
+from umiak_workers.router.foveate import Foveate
+from umiak_workers.router.frames import CloudReply, EdgePort, Frame, Offload, Outcome, Parcel, Prediction, Stages
 from umiak_workers.router.fusion import merged
 from umiak_workers.router.policy import Policy
 
@@ -52,7 +55,7 @@ class _Running:
 class Pipeline:
     """The way of every frame of one router; made inside the running event loop.
 
-    `announce` hears of each answer once it is committed.
+    `announce` hears of each answer once it is committed; `foveate` None: photos go up whole.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Pipeline:
         clock: Clock,
         offload: Offload[Masks],
         announce: Announce,
+        foveate: Foveate | None = None,
     ) -> None:
         self._policy = policy
         self._edge = edge
@@ -74,6 +78,7 @@ class Pipeline:
         self._clock = clock
         self._offload = offload
         self._announce = announce
+        self._foveate = foveate
         self._edge_turns = asyncio.Semaphore(EDGE_TURNS)
         self._running: dict[str, _Running] = {}
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -111,7 +116,7 @@ class Pipeline:
         Its deadline has passed. Raises what `answer` raises.
         """
         header = example.header
-        frame = Frame(header.frame, header.digest, header.media, example.photo, header.captured_at, due=math.inf)
+        frame = Frame(header.frame, header.digest, media_of(example.photo), example.photo, header.captured_at, math.inf)
         running = self._running.get(frame.id) or self._start(frame, self._again(frame, example.rule))
         return await asyncio.shield(running.task)
 
@@ -183,9 +188,14 @@ class Pipeline:
             raise
 
     async def _ask(self, frame: Frame, prediction: Prediction, example: Example, stages: Stages) -> Outcome:
-        call = Call(self._cloud, example.header, frame.photo)
+        latest = frame.due - self._policy.reserve
+        parcel = await self._parcel(prediction, Parcel(example.header, frame.photo), latest, stages)
+        if parcel is None:
+            outcome = await self._commit(frame, prediction, "DeadlineNear", example.rule, stages)
+            self._follow_up.forget(frame.id)
+            return outcome
+        call = Call(self._cloud, parcel)
         try:
-            latest = frame.due - self._policy.reserve
             in_time = await stages.timed("cloud", within(self._clock, call.task, latest, self._ending))
             if in_time:
                 return await self._answered(frame, prediction, example.rule, call, stages)
@@ -195,6 +205,18 @@ class Pipeline:
             raise
         self._follow_up.await_late(outcome.answer, prediction.mask, call)
         return outcome
+
+    async def _parcel(self, prediction: Prediction, whole: Parcel, latest: float, stages: Stages) -> Parcel | None:
+        """What goes up: the whole photo, or where regions are asked for its hard part; None if that is late."""
+        seen = prediction.header
+        if self._foveate is None or seen.tiles is None or self._cloud.away:
+            return whole
+        making = asyncio.ensure_future(self._foveate(whole, seen))
+        try:
+            in_time = await stages.timed("foveate", within(self._clock, making, latest, self._ending))
+            return making.result() if in_time else None
+        finally:
+            making.cancel()
 
     async def _keep(self, example: Example) -> bool:
         try:
@@ -210,10 +232,11 @@ class Pipeline:
             masks = await stages.timed("fuse", self._offload(lambda: merged(prediction.mask, reply)))
         except UmiakError as error:
             outcome = await self._commit(frame, prediction, "CloudUnreachable", rule, stages)
-            self._follow_up.failed(frame.id, error)
+            self._follow_up.failed(call.parcel, error)
             return outcome
-        outcome = await self._commit(frame, prediction, "CloudAnswered", rule, stages, reply, masks)
-        self._follow_up.answered(frame.id, reply)
+        area = call.parcel.sharp_area
+        outcome = await self._commit(frame, prediction, "CloudAnswered", rule, stages, reply, masks, area)
+        self._follow_up.answered(call.parcel, reply)
         return outcome
 
     async def _commit(
@@ -225,6 +248,7 @@ class Pipeline:
         stages: Stages,
         reply: CloudReply | None = None,
         masks: Masks | None = None,
+        sharp_area: float | None = None,
     ) -> Outcome:
         """Write revision 0. If the frame has one already, that one is the answer."""
         header = prediction.header
@@ -243,6 +267,7 @@ class Pipeline:
             stages_milliseconds=stages.total(),
             bytes_up=reply.bytes_up if reply else 0,
             bytes_down=reply.bytes_down if reply else 0,
+            sharp_area=sharp_area,
         )
         masks = masks or Masks(prediction.mask)
         if not await stages.timed("log", self._stores.answers.commit(answer, frame.digest, masks)):

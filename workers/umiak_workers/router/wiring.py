@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from umiak_workers.router.directory import DirectorySource
 from umiak_workers.router.door import Door
 from umiak_workers.router.folder import Folder
 from umiak_workers.router.followup import FollowUp
+from umiak_workers.router.foveate import Foveate, in_part
 from umiak_workers.router.frames import CloudPort, Outcome
 from umiak_workers.router.metrics import RouterMetrics
 from umiak_workers.router.pipeline import Pipeline, Stores
@@ -77,7 +79,8 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
         )
         follow_up = FollowUp(stores.answers, stores.queue, clock, asyncio.to_thread, randomness.random, announce)
         stack.push_async_callback(follow_up.close)
-        pipeline = Pipeline(policy, edge, gate, stores, follow_up, clock, asyncio.to_thread, announce)
+        foveate = _foveate(stack, config)
+        pipeline = Pipeline(policy, edge, gate, stores, follow_up, clock, asyncio.to_thread, announce, foveate)
         recovery = Recovery(pipeline, stores, follow_up, clock)
         await recovery.find()
         door = Door(config.edge, stores.answers, stores.queue, policy, clock, config.max_image_bytes)
@@ -85,7 +88,8 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
         settings.recall()
         voice.on_settings(settings.hint)
         voice.hello(clock.now())
-        delivery = Delivery(stores.answers, stores.queue, gate, hub, follow_up, clock, randomness.random)
+        learn = config.regions is None or config.regions.learning != "None"
+        delivery = Delivery(stores.answers, stores.queue, gate, hub, follow_up, clock, randomness.random, learn)
         reporter = Reporter(hub, stores, policy, metrics, clock, config.heartbeat_seconds)
         background = [recovery.run, delivery.run, settings.run, lambda: reporter.run(randomness.random)]
         if config.directory:
@@ -100,6 +104,17 @@ async def _cloud(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> CloudPo
         return NoCloud()
     url, seconds = loaded.endpoints.resolve(symbol), cloud_seconds(config.deadline_milliseconds)
     return await stack.enter_async_context(HttpCloud(url, loaded.token, seconds, config.in_flight + 1, loaded.trust))
+
+
+def _foveate(stack: AsyncExitStack, config: RouterConfig) -> Foveate | None:
+    """One photo at a time: an edge has few cores, its model needs them, and a decoded photo is large."""
+    regions = config.regions
+    if regions is None:
+        return None
+    thread = ThreadPoolExecutor(1, "foveate")
+    stack.callback(thread.shutdown, wait=False, cancel_futures=True)
+    loop = asyncio.get_running_loop()
+    return lambda whole, seen: loop.run_in_executor(thread, in_part, whole, seen, regions)
 
 
 def _stores(stack: AsyncExitStack, config: RouterConfig, state: Path) -> Stores:

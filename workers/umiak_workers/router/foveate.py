@@ -1,0 +1,63 @@
+"""What goes up for a hard frame where regions are asked for: one photo, sharp in its hard tiles and coarse elsewhere.
+
+The durable example stays the whole photo. A part is sent only where it is smaller; whatever stands in its way (tiles of
+another photo, more boxes than an upload may name, a codec that refuses) means the whole photo, never a lost frame.
+"""
+
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+
+import structlog
+
+from umiak_workers.adapters.photo import decode_photo, encode_foveated
+from umiak_workers.contract.config import Regions
+from umiak_workers.contract.errors import InvalidInput
+from umiak_workers.contract.messages import MOST_REGIONS, PredictionHeader
+from umiak_workers.core.regions import Bools, Grid, foveated, hard_tiles
+from umiak_workers.router.frames import Parcel
+
+Foveate = Callable[[Parcel, PredictionHeader], Awaitable[Parcel]]
+"""`in_part` with its regions, off the event loop."""
+log = structlog.get_logger()
+
+
+def in_part(whole: Parcel, seen: PredictionHeader, regions: Regions) -> Parcel:
+    """The part of a photo that the edge server's tiles call hard, or `whole`. Decodes and encodes: a thread's work."""
+    tiles = seen.tiles
+    if tiles is None:
+        return whole
+    grid = Grid(seen.height, seen.width, tiles.side)
+    if (grid.rows, grid.columns) != (tiles.rows, tiles.columns):
+        log.warning("the tiles are another photo's, the photo goes up whole", frame=whole.header.frame)
+        return whole
+    chosen = hard_tiles(tiles, regions.threshold)
+    if chosen.all() or len(grid.boxes(chosen)) > MOST_REGIONS:
+        return whole
+    try:
+        part = _part(whole, grid, chosen, regions)
+    except InvalidInput as error:
+        log.warning("a photo goes up whole", frame=whole.header.frame, reason=str(error))
+        return whole
+    return part if _size(part) < _size(whole) else whole
+
+
+def _part(whole: Parcel, grid: Grid, chosen: Bools, regions: Regions) -> Parcel:
+    image = decode_photo(whole.photo, len(whole.photo), grid.height * grid.width)
+    if image.shape[:2] != (grid.height, grid.width):
+        raise InvalidInput(f"it has {image.shape[1]}x{image.shape[0]} pixels, its answer {grid.width}x{grid.height}")
+    sharp = grid.pixels(chosen)
+    photo = encode_foveated(foveated(image, sharp, regions.cell), regions.quality)
+    facts = {
+        "digest": "sha256:" + sha256(photo).hexdigest(),
+        "size": len(photo),
+        "media": "image/webp",
+        "regions": grid.boxes(chosen),
+        "keep": False,
+    }
+    header = whole.header.model_copy(update=facts)
+    return Parcel(header, photo, sharp_area=float(sharp.mean()), last=regions.learning == "None")
+
+
+def _size(parcel: Parcel) -> int:
+    """Bytes on the wire: boxes cost some as well."""
+    return len(parcel.header.model_dump_json(exclude_none=True)) + len(parcel.photo)
