@@ -15,7 +15,7 @@ from umiak_workers.bench.edge_memory import high_water
 from umiak_workers.cli import bench as bench_command
 from umiak_workers.contract.errors import ArtefactError, ConfigError
 from umiak_workers.models.build import rebuild
-from umiak_workers.predictors.quantized import Calibration, quantize
+from umiak_workers.predictors.quantized import quantize
 from umiak_workers.predictors.segmentation import Image, SegmentationOutput
 
 
@@ -72,7 +72,7 @@ def test_the_cost_of_a_real_model_is_that_of_its_module() -> None:
 
 def test_int8_costs_as_many_operations_and_the_label_map() -> None:
     model = load_model(builtin_folder("yard-edge"))
-    parts = quantize(model, [model.golden.image], Calibration(), "a test", lambda: None)
+    parts = quantize(model, [model.golden.image], False, "a test", lambda: None)
     classes, labels = len(model.card.classes), 192 * 48 * 64 + 192 * 64 * 256
     assert macs(parts.graph) - macs(model.graph) == classes * labels
 
@@ -126,7 +126,7 @@ def test_memory_of_a_process_that_only_answers() -> None:
 @pytest.mark.processes
 def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     model = load_model(builtin_folder("yard-edge"))
-    parts = quantize(model, [model.golden.image], Calibration(), "a test", lambda: None)
+    parts = quantize(model, [model.golden.image], False, "a test", lambda: None)
     write_artefact(tmp_path / "small", parts.card, parts.graph, parts.weights, parts.golden)
     arguments = ["edge", "--data", "yard:day?seed=9&frames=4", "--int8", str(tmp_path / "small"), "--timed", "2"]
     result = CliRunner().invoke(

@@ -18,7 +18,7 @@ from umiak_workers.datasets.sample import Listed, Sample
 from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, strip
 from umiak_workers.predictors.onnx_rewrite import add_labels, bilinear, folded, without_labels
-from umiak_workers.predictors.quantized import Calibration, Parts, quantize, spread, without_normalisation
+from umiak_workers.predictors.quantized import Parts, quantize, spread, without_normalisation
 
 STREET = Path(__file__).parents[3] / "docs" / "examples" / "street"
 
@@ -36,7 +36,7 @@ def photos() -> list[Any]:
 @pytest.fixture(scope="module")
 def small(street: Model, photos: list[Any]) -> Parts:
     """The street model in int8, calibrated on every other photo."""
-    return quantize(street, photos[::2], Calibration(), "a test", lambda: None)
+    return quantize(street, photos[::2], False, "a test", lambda: None)
 
 
 def agreement(first: OnnxGraph, second: OnnxGraph, photos: list[Any]) -> float:
@@ -115,15 +115,15 @@ def test_its_golden_input_tells_it_from_the_float_model(street: Model, small: Pa
 
 
 def test_the_same_photos_give_the_same_model(street: Model, small: Parts, photos: list[Any]) -> None:
-    again = quantize(street, photos[::2], Calibration(), "a test", lambda: None)
+    again = quantize(street, photos[::2], False, "a test", lambda: None)
     assert again.graph == small.graph
     assert all(np.array_equal(again.weights[name], tensor) for name, tensor in small.weights.items())
-    other = quantize(street, photos[:1], Calibration(), "a test", lambda: None)
+    other = quantize(street, photos[:1], False, "a test", lambda: None)
     assert other.graph != small.graph
 
 
 def test_narrow_weights_have_seven_bits(street: Model, small: Parts, photos: list[Any]) -> None:
-    narrow = quantize(street, photos[::4], Calibration(narrow=True), "a test", lambda: None)
+    narrow = quantize(street, photos[::4], True, "a test", lambda: None)
     widest = [
         max(int(np.abs(tensor).max()) for name, tensor in parts.weights.items() if name.endswith("weight_quantized"))
         for parts in (small, narrow)
@@ -133,7 +133,7 @@ def test_narrow_weights_have_seven_bits(street: Model, small: Parts, photos: lis
 
 def test_every_photo_is_looked_at_once(street: Model, photos: list[Any]) -> None:
     seen: list[None] = []
-    quantize(street, photos[:3], Calibration(), "a test", lambda: seen.append(None))
+    quantize(street, photos[:3], False, "a test", lambda: seen.append(None))
     assert len(seen) == 3
 
 
@@ -189,7 +189,7 @@ def test_a_users_own_float_graph_becomes_int8_as_well() -> None:
     )
     rng = np.random.default_rng(2)
     photos = [rng.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(4)]
-    parts = quantize(model, photos, Calibration(), "a test", lambda: None)
+    parts = quantize(model, photos, False, "a test", lambda: None)
     assert parts.weights["k_quantized"].dtype == np.int8
     base, other = (
         OnnxGraph(model.card, model.graph, model.weights, 1),
@@ -200,7 +200,7 @@ def test_a_users_own_float_graph_becomes_int8_as_well() -> None:
 
 def test_what_cannot_become_int8_is_refused_by_name(street: Model, small: Parts, photos: list[Any]) -> None:
     def wrong(model: Model, pictures: list[Any]) -> None:
-        quantize(model, pictures, Calibration(), "a test", lambda: None)
+        quantize(model, pictures, False, "a test", lambda: None)
 
     with pytest.raises(ArtefactError, match="int8 already"):
         wrong(Model(small.card, street.digest, small.graph, small.weights, small.golden), photos[:1])

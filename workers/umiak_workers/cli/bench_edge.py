@@ -20,7 +20,7 @@ from umiak_workers.core.model import Model
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.predictors.onnx import OnnxSegmenter
-from umiak_workers.predictors.quantized import Calibration, Method, Parts, spread, without_normalisation
+from umiak_workers.predictors.quantized import Parts, spread, without_normalisation
 from umiak_workers.predictors.scoring import frame_counts
 from umiak_workers.predictors.segmentation import Image, fitted
 from umiak_workers.predictors.torch_segmenter import TorchSegmenter
@@ -42,7 +42,6 @@ def edge(
     ] = None,
     calibrate: Annotated[str | None, typer.Option(help="Photos to calibrate on instead of DATA/train.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=1024, help="Photos to calibrate on.")] = FRAMES,
-    method: Annotated[Method, typer.Option(help="How activations get their range.")] = "minmax",
     timed: Annotated[int, typer.Option(min=1, help="Photos to time, evenly spread.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the turns and the bootstrap.")] = 1,
@@ -72,7 +71,7 @@ def edge(
         ready = named_model(int8[number]) if int8 else None
         with tempfile.TemporaryDirectory() as home:
             photos = [] if ready else photos_for("--calibrate", lessons, frames)
-            folders = _folders(Path(home), base, ready, photos, Calibration(method), lessons)
+            folders = _folders(Path(home), base, ready, photos, lessons)
             found = _measured(base, folders, samples, timed, threads, seed)
         paper = cost(base)
         console.print(table(base.card.name, paper, found, len(samples), threads))
@@ -116,12 +115,10 @@ def _data(data: str | None, calibrate: str | None) -> tuple[str, Dataset]:
         raise ConfigError(f"--data: {error}") from error
 
 
-def _folders(
-    home: Path, base: Model, ready: Model | None, photos: list[Image], how: Calibration, lessons: str
-) -> dict[str, Path]:
+def _folders(home: Path, base: Model, ready: Model | None, photos: list[Image], lessons: str) -> dict[str, Path]:
     """An artefact folder for each way that needs one of its own, so that other processes can load them too."""
     kinds: dict[str, Model | Parts] = {FLOAT: base, FOLDED: without_normalisation(base)}
-    kinds[INT8] = ready or made(base, photos, how, portable(lessons), console)
+    kinds[INT8] = ready or made(base, photos, False, portable(lessons), console)
     if base.card.architecture is not None:
         kinds = {TORCH: base, **kinds}
     folders = {way: home / str(number) for number, way in enumerate(kinds)}

@@ -13,7 +13,7 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.predictors.onnx import OnnxSegmenter
-from umiak_workers.predictors.quantized import Calibration, Method, Parts, quantize, spread
+from umiak_workers.predictors.quantized import Parts, quantize, spread
 from umiak_workers.predictors.segmentation import Image
 
 FRAMES = 32
@@ -26,7 +26,6 @@ def int8(
     frames: Annotated[int, typer.Option(min=1, max=1024, help="How many of the photos to look at, evenly spread.")] = (
         FRAMES
     ),
-    method: Annotated[Method, typer.Option(help="How activations get their range.")] = "minmax",
     narrow: Annotated[bool, typer.Option("--narrow", help="7-bit weights, for x86 CPUs without VNNI.")] = False,
 ) -> None:
     """Make an int8 model: a line of its own that answers in a fraction of the time and cannot be trained further.
@@ -41,8 +40,7 @@ def int8(
         raise ConfigError(f"--out: {out} exists already; choose another folder")
     base, console = named_model(model), Console(soft_wrap=True)
     photos = photos_for("--calibrate", calibrate, frames)
-    how = Calibration(method, narrow)
-    parts = made(base, photos, how, portable(calibrate), console)
+    parts = made(base, photos, narrow, portable(calibrate), console)
     digest = write_artefact(out, parts.card, parts.graph, parts.weights, parts.golden)
     OnnxSegmenter(load_model(out, digest), threads=1).check_golden()
     before, after = _megabytes(base), _megabytes(load_model(out, digest))
@@ -50,16 +48,16 @@ def int8(
     console.print(f"{parts.card.name}: weights {after:.2f} MB, {before:.2f} MB before; golden input answered")
 
 
-def made(base: Model, photos: list[Image], how: Calibration, data: str, console: Console) -> Parts:
+def made(base: Model, photos: list[Image], narrow: bool, data: str, console: Console) -> Parts:
     """The int8 model's parts, with a bar over the photos; its card says what it was made of and how."""
-    weights = "7-bit" if how.narrow else "8-bit"
+    weights = "7-bit" if narrow else "8-bit"
     by = (
         f"umiak model int8 of {base.card.name} {base.digest}: QDQ, {weights} weights per channel, uint8 activations, "
-        f"{how.method} over {len(photos)} photos of {data}"
+        f"ranges of {len(photos)} photos of {data}"
     )
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"{base.card.name}: looking at photos", total=len(photos))
-        return quantize(base, photos, how, by, lambda: bar.advance(task))
+        return quantize(base, photos, narrow, by, lambda: bar.advance(task))
 
 
 def photos_for(option: str, uri: str, frames: int) -> list[Image]:
