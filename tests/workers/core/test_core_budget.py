@@ -234,7 +234,7 @@ def test_large_photos_are_paid_for_by_fewer_of_them() -> None:
     done = spent(stream, bytes_per_second(20_000))
     assert done.paid.sum() == pytest.approx(20_000 * FRAMES, rel=0.02)
     print(f"{done.paid[hardness > 0.9].sum() / done.paid.sum():.3f} of the bytes for the hardest tenth")
-    assert done.paid[hardness > 0.9].sum() >= 0.8 * done.paid.sum()
+    assert done.paid[hardness > 0.9].sum() >= 0.85 * done.paid.sum(), "0.80 where prices weigh nothing"
 
 
 def test_more_than_there_is_sends_everything_and_saves_up_little() -> None:
