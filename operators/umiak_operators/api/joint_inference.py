@@ -82,6 +82,7 @@ class Edge(Spec):
 class Fusion(Spec):
     """How masks get their labels (seed 001, 3.2)."""
 
+    labels: Literal["labeller", "both"] = "labeller"
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     margin: Share = 0.6

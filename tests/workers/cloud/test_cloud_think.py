@@ -17,8 +17,9 @@ from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import InvalidPrediction, Unavailable
 from umiak_workers.contract.messages import Scores
 from umiak_workers.core.masks import Prompt
-from umiak_workers.core.scores import gate_scores
+from umiak_workers.core.scores import gate_scores, softmax
 from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding, Masks
 from umiak_workers.predictors.sam import load_sam
 from umiak_workers.predictors.segmentation import SegmentationOutput
@@ -36,6 +37,19 @@ def edge(tiny: Tiny) -> OnnxSegmenter:
 @pytest.fixture(scope="module")
 def labeller(tiny: Tiny) -> OnnxSegmenter:
     return OnnxSegmenter(load_model(tiny.labeller), threads=1)
+
+
+def test_both_models_scores_are_averaged_where_that_is_asked_for(edge: OnnxSegmenter, labeller: OnnxSegmenter) -> None:
+    opinions = {
+        labels: Thinker(labeller, None, Fusion(labels=labels)).think("", IMAGE, edge, Stages())  # type: ignore[arg-type]
+        for labels in ("labeller", "both")
+    }
+    mine, better = (grown_logits(model.predict(IMAGE).logits, *IMAGE.shape[:2]) for model in (edge, labeller))
+    mean = (softmax(mine) + softmax(better)) / 2
+    agreed = (opinions["both"].labels == mean.argmax(axis=0)).mean()
+    assert agreed > 0.95 > (opinions["both"].labels == mine.argmax(axis=0)).mean()
+    assert opinions["both"].models == opinions["labeller"].models
+    assert np.abs(opinions["both"].probability - mean.max(axis=0)).mean() < 0.05
 
 
 class Stencil:

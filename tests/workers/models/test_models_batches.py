@@ -9,6 +9,7 @@ from umiak_workers.datasets.sample import Listed, Sample
 from umiak_workers.models.batches import Ahead, Batches, Partial, Photometric, Zoom
 
 STILL = Photometric(0, 0, 0, 0)
+UNZOOMED, SHARP = Zoom(), Partial()
 
 
 def photos(count: int, height: int = 96, width: int = 128) -> Listed:
@@ -22,7 +23,7 @@ def photos(count: int, height: int = 96, width: int = 128) -> Listed:
     return Listed(samples)
 
 
-def batches(zoom: Zoom = Zoom(), partial: Partial = Partial(), seed: int = 3) -> Batches:
+def batches(zoom: Zoom = UNZOOMED, partial: Partial = SHARP, seed: int = 3) -> Batches:
     return Batches(photos(6), 96, 128, 4, (48, 64), STILL, seed, zoom, partial)
 
 

@@ -15,6 +15,7 @@ from umiak_workers.adapters.modelstore import local_folder
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
 from umiak_workers.cli.bench_edge import edge
+from umiak_workers.cli.bench_joint import joint
 from umiak_workers.cli.bench_sam import sam
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
@@ -36,6 +37,7 @@ def bench() -> None:
 
 app.command("learning")(recovery)
 app.command("edge")(edge)
+app.command("joint")(joint)
 app.command("sam")(sam)
 
 

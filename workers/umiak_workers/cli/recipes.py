@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.contract.artefact import Architecture, Card, DataSource, InputSpec, OutputSpec
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import Counts, class_iou, mean_iou
+from umiak_workers.core.model import Model
 from umiak_workers.datasets.sample import Dataset, Joined, Span
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.datasets.yard import CLASSES, PALETTE, VOID
 from umiak_workers.models.batches import Photometric
-from umiak_workers.models.build import LAYER_SETS, build, state_tensors
+from umiak_workers.models.build import LAYER_SETS, build, rebuild, state_tensors
 from umiak_workers.models.export import export_graph
 from umiak_workers.models.train import FitConfig, FitReport, Progress, fit
 from umiak_workers.predictors.onnx import OnnxGraph, record_golden
@@ -42,6 +44,8 @@ class Recipe:
     licence: str
     base_data: str | None
     made_by: str
+    start: Model | None = None
+    """Weights to go on from instead of random ones; of the same architecture."""
     then: tuple[FitConfig, ...] = ()
     """Further passes after `fit`, for example on larger crops once small ones taught the basics."""
 
@@ -59,7 +63,7 @@ class Made:
 def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Made:
     """Train, export, score as delivered (ONNX, at the photo's resolution) and write the artefact folder `out`."""
     torch.manual_seed(recipe.fit.seed)
-    network = build(recipe.architecture.name, recipe.architecture.config)
+    network = begun(recipe)
     samples, validation = lessons(recipe)
     reports = tuple(fit(network, samples, config, progress) for config in phases(recipe))
     weights = state_tensors(network)
@@ -74,6 +78,20 @@ def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Mad
     digest = write_artefact(out, card, graph, weights, record_golden(card, graph, weights, image))
     parameters = sum(tensor.numel() for tensor in network.parameters())
     return Made(digest, reports, parameters, scores)
+
+
+def begun(recipe: Recipe) -> nn.Module:
+    """The network before its first lesson; raises ConfigError where `start` is another architecture."""
+    if recipe.start is None:
+        return build(recipe.architecture.name, recipe.architecture.config)
+    card = recipe.start.card
+    if card.architecture != recipe.architecture or card.classes != recipe.classes:
+        told = card.architecture.config if card.architecture else "no architecture"
+        raise ConfigError(
+            f"--start: {card.name} has {told} for {len(card.classes)} classes, asked for is "
+            f"{recipe.architecture.config} for {len(recipe.classes)}"
+        )
+    return rebuild(card, recipe.start.weights)
 
 
 def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
+from umiak_workers.cli.train_appeal import appeal, opened, short
 from umiak_workers.cli.train_sam import sam
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
@@ -24,6 +25,7 @@ from umiak_workers.models.train import FitConfig, Progress
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
 app.command()(sam)
+app.command()(appeal)
 console = Console()
 
 
@@ -60,6 +62,9 @@ def segmentation(
     minutes: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
+    start: Annotated[
+        str | None, typer.Option(help="Model to go on from (builtin: or file: URI), of the same architecture.")
+    ] = None,
     crop: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Height and width of the crops learnt from.", show_default="5/6 of the input"),
@@ -132,7 +137,8 @@ def segmentation(
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
         licence=facts.licence,
         base_data=data[0] if data[0].startswith("yard:") else None,  # a folder of this machine means nothing elsewhere
-        made_by=_command_line(data, val, legend, out, numbers),
+        start=None if start is None else opened(start),
+        made_by=_command_line(data, val, legend, out, start, numbers),
     )
     show(recipe, run(recipe, out, threads), out)
 
@@ -175,7 +181,12 @@ def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _command_line(
-    data: list[str], val: list[str], legend: str | None, out: Path, numbers: dict[str, tuple[float, ...]]
+    data: list[str],
+    val: list[str],
+    legend: str | None,
+    out: Path,
+    start: str | None,
+    numbers: dict[str, tuple[float, ...]],
 ) -> str:
     """The command that makes this model again, for its card; folders by their last two names."""
     words = ["umiak", "train", "segmentation"]
@@ -185,6 +196,7 @@ def _command_line(
         words += ["--val", portable(uri)]
     words += ["--legend", portable(legend)] if legend else []
     words += ["--out", out.name]
+    words += ["--start", short(start)] if start else []
     for name, values in numbers.items():
         words += [f"--{name}", *(f"{value:g}" for value in values)]
     return shlex.join(words)

@@ -17,7 +17,7 @@ from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import InvalidPrediction, Refused, Unavailable
 from umiak_workers.contract.messages import Scores
-from umiak_workers.core.label import Labelled, Rule, label_masks, softmax
+from umiak_workers.core.label import Labelled, Rule, label_masks, softmax, together
 from umiak_workers.core.masks import prompts_from
 from umiak_workers.core.scores import gate_scores
 from umiak_workers.predictors.planes import grown_logits
@@ -73,7 +73,8 @@ class Thinker:
             with stages.timed("labeller"):
                 better = self._labelled(self._labeller, image)
             if better is not None:
-                logits, models["labeller"] = better, self._labeller.digest
+                logits = joined(logits, better, self._fusion)
+                models["labeller"] = self._labeller.digest
         height, width = working_size(*image.shape[:2])
         grown = grown_logits(logits, height, width)
         masks = self._masks(name, image, grown, stages)
@@ -117,6 +118,14 @@ class Thinker:
         if name:
             self.embeddings.put(name, found, int(found.features.nbytes))
         return found
+
+
+def joined(edge: NDArray[np.float32], labeller: NDArray[np.float32], fusion: Fusion) -> NDArray[np.float32]:
+    """Whose scores decide: the labeller's alone, or both models' at the finer of their sizes."""
+    if fusion.labels == "labeller":
+        return labeller
+    height, width = max(edge.shape[1], labeller.shape[1]), max(edge.shape[2], labeller.shape[2])
+    return together(grown_logits(edge, height, width), grown_logits(labeller, height, width))
 
 
 def _scored(edge: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -80,10 +80,12 @@ class InputSpec(Paper):
 
 
 class OutputSpec(Paper):
-    """Names of the graph's outputs: `logits` 1xCxhxw float32, and where there is one `labels` 1xHxW uint8."""
+    """Names of the graph's outputs: `logits` 1xCxhxw float32, and where there are such `labels` 1xHxW uint8 and
+    `appeal` 1xhxw float32 in -1..1, the gain to expect from asking the cloud."""
 
     logits: str
     labels: str | None = None
+    appeal: str | None = None
 
 
 class Architecture(Paper):
@@ -141,8 +143,9 @@ class Card(Paper):
         return self
 
     def canonical_bytes(self) -> bytes:
-        """What card.json holds."""
-        return canonical_json(self.model_dump(mode="json", by_alias=True))
+        """What card.json holds; an output that most models lack is left out, so that older programs read the card."""
+        unused = {"outputs": {"appeal"}} if self.outputs.appeal is None else None
+        return canonical_json(self.model_dump(mode="json", by_alias=True, exclude=unused))
 
     def with_metrics(self, metrics: dict[str, float], made_by: str) -> "Card":
         """The same card after another training run; non-finite figures are refused."""

@@ -57,6 +57,13 @@ def softmax(logits: Floats) -> Floats:
     return shares
 
 
+def together(first: Floats, second: Floats) -> Floats:
+    """Logits of the mean of two predictions' probabilities; both CxHxW float32."""
+    mean = (softmax(first) + softmax(second)) / 2
+    both: Floats = np.log(np.maximum(mean, np.float32(1e-9)))
+    return both
+
+
 def label_masks(logits: Floats, masks: Bools, quality: Floats, rule: Rule) -> Labelled:
     """Label every pixel from `logits` (CxHxW) and, where a mask (NxHxW, `quality` N) wins a vote, from the mask.
 

@@ -12,6 +12,7 @@ from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.wire import explain
 from umiak_workers.core.model import Tensors
+from umiak_workers.models.appeal import AppealNet
 from umiak_workers.models.rfnet import RFNet, RFNetConfig
 
 MEAN = (0.45, 0.45, 0.45)
@@ -27,6 +28,14 @@ def build_rfnet(config: Mapping[str, JsonValue]) -> nn.Module:
         raise ArtefactError(f"architecture rfnet: {explain(error)}") from error
 
 
+def build_appeal(config: Mapping[str, JsonValue]) -> nn.Module:
+    """RFNet with an appeal head, from the same config; raises ArtefactError that names the field."""
+    try:
+        return AppealNet(RFNetConfig.model_validate(dict(config)))
+    except ValidationError as error:
+        raise ArtefactError(f"architecture rfnet-appeal: {explain(error)}") from error
+
+
 def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
     """A `Sam` from a card's config; raises ArtefactError that names the field."""
     from umiak_workers.models.sam import build_sam  # only the cloud's installation has segment-anything
@@ -35,8 +44,15 @@ def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
     return built
 
 
-BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {"rfnet": build_rfnet, "sam": build_promptable}
-LAYER_SETS: dict[str, dict[str, tuple[str, ...]]] = {"rfnet": dict(RFNet.LAYER_SETS)}
+BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {
+    "rfnet": build_rfnet,
+    "rfnet-appeal": build_appeal,
+    "sam": build_promptable,
+}
+LAYER_SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "rfnet": dict(RFNet.LAYER_SETS),
+    "rfnet-appeal": {**RFNet.LAYER_SETS, "appeal": ("appeal.",)},
+}
 
 
 def build(name: str, config: Mapping[str, JsonValue]) -> nn.Module:

@@ -85,8 +85,7 @@ def fit(
     Raises ConfigError where a sample has no label, and FloatingPointError when the loss is no longer finite.
     """
     network.to(memory_format=torch.channels_last)  # faster on CPUs
-    size, augment = (config.height, config.width), (config.photometric, config.seed, config.zoom, config.partial)
-    batches = Batches(samples, *size, config.batch, config.crop, *augment)
+    batches = batches_of(samples, config)
     weights = class_weights(batches.pixel_counts(config.classes), config.class_balance)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     run = _Run(config, len(batches), clock)
@@ -110,6 +109,12 @@ def fit(
                 save_checkpoint(config.checkpoint, network, optimizer, run.step, run.seconds(), _identity(config))
     network.eval()
     return run.report()
+
+
+def batches_of(samples: Dataset, config: FitConfig) -> Batches:
+    """What `fit` learns from, in its order."""
+    look = (config.height, config.width, config.batch, config.crop, config.photometric)
+    return Batches(samples, *look, seed=config.seed, zoom=config.zoom, partial=config.partial)
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from umiak_workers.predictors.segmentation import (
     Image,
     SegmentationOutput,
     check_golden,
+    checked_appeal,
     checked_logits,
     fed,
     fitted,
@@ -43,21 +44,24 @@ class OnnxGraph:
         self.card = card
         self._session = _session(bind(graph, weights, card.training_only), threads)
         _fits(self._session, card)
-        self._wanted = [name for name in (card.outputs.logits, card.outputs.labels) if name]
+        self._wanted = [name for name in _named(card) if name]
 
     def predict(self, image: Image) -> SegmentationOutput:
         """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
         spec = self.card.input
         batch = fed(fitted(image, spec.width, spec.height), spec)
         try:
-            answers = self._session.run(self._wanted, {spec.name: batch})
+            found = self._session.run(self._wanted, {spec.name: batch})
         except _RUNTIME_ERRORS as error:
             raise InvalidPrediction(f"{self.card.name}: {error}") from error
-        logits = checked_logits(answers[0], len(self.card.classes))
-        height, width = image.shape[:2]
-        if len(answers) == 1:
-            return SegmentationOutput(labels_of(logits, height, width), logits)
-        return SegmentationOutput(grown_labels(self._checked_labels(answers[1]), height, width), logits)
+        answers = dict(zip(self._wanted, found, strict=True))
+        outputs, (height, width) = self.card.outputs, image.shape[:2]
+        logits = checked_logits(answers[outputs.logits], len(self.card.classes))
+        appeal = None if outputs.appeal is None else checked_appeal(answers[outputs.appeal], logits.shape[1:])
+        if outputs.labels is None:
+            return SegmentationOutput(labels_of(logits, height, width), logits, appeal)
+        labels = self._checked_labels(answers[outputs.labels])
+        return SegmentationOutput(grown_labels(labels, height, width), logits, appeal)
 
     def _checked_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         shape = (1, self.card.input.height, self.card.input.width)
@@ -88,6 +92,10 @@ def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tole
     return Golden(small, OnnxGraph(card, graph, weights, threads=1).predict(small).logits, tolerance)
 
 
+def _named(card: Card) -> tuple[str | None, ...]:
+    return card.outputs.logits, card.outputs.labels, card.outputs.appeal
+
+
 def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -110,6 +118,6 @@ def _fits(session: onnxruntime.InferenceSession, card: Card) -> None:
     if inputs[0].type != kind or len(inputs[0].shape) != 4 or fixed != sizes:
         raise ArtefactError(f"graph: input is {inputs[0].type}{inputs[0].shape}, the card says {kind}{sizes}")
     outputs = {entry.name for entry in session.get_outputs()}
-    for name in (card.outputs.logits, card.outputs.labels):
+    for name in _named(card):
         if name and name not in outputs:
             raise ArtefactError(f"graph: there is no output {name!r}, only {sorted(outputs)}")

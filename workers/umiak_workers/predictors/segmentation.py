@@ -16,10 +16,14 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class SegmentationOutput:
-    """`labels` HxW uint8 class ids at the photo's resolution, `logits` Cxhxw float32 at the model's own."""
+    """`labels` HxW uint8 class ids at the photo's resolution, `logits` Cxhxw float32 at the model's own.
+
+    `appeal` hxw float32: the gain in -1..1 to expect from asking the cloud, of models that have such a head.
+    """
 
     labels: NDArray[np.uint8]
     logits: NDArray[np.float32]
+    appeal: NDArray[np.float32] | None = None
 
 
 class Segmenter(Protocol):
@@ -57,6 +61,16 @@ def checked_logits(logits: NDArray[np.float32], classes: int) -> NDArray[np.floa
         raise InvalidPrediction("logits are not finite")
     native: NDArray[np.float32] = logits[0]
     return native
+
+
+def checked_appeal(appeal: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """hxw of a 1xhxw answer, `size` that of the logits; raises InvalidPrediction unless all is in -1..1."""
+    if appeal.shape != (1, *size) or appeal.dtype != np.float32:
+        raise InvalidPrediction(f"appeal is {appeal.shape} {appeal.dtype}, expected {(1, *size)} float32")
+    if not (np.abs(appeal) <= 1).all():
+        raise InvalidPrediction("appeal is not within -1 and 1")
+    places: NDArray[np.float32] = appeal[0]
+    return places
 
 
 def grown_labels(labels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from umiak_workers.predictors.segmentation import (
     Image,
     SegmentationOutput,
     check_golden,
+    checked_appeal,
     checked_logits,
     fitted,
     grown_labels,
@@ -35,11 +36,12 @@ class TorchSegmenter:
         spec = self.card.input
         photo = np.array(fitted(image, spec.width, spec.height))
         with torch.inference_mode():
-            logits, labels = self._network(torch.from_numpy(photo)[None].to(self._device))
+            logits, labels, *more = self._network(torch.from_numpy(photo)[None].to(self._device))
         answer: NDArray[np.float32] = logits.cpu().numpy()
         height, width = image.shape[:2]
         found = grown_labels(labels[0].cpu().numpy(), height, width)
-        return SegmentationOutput(found, checked_logits(answer, len(self.card.classes)))
+        appeal = checked_appeal(more[0].cpu().numpy(), answer.shape[2:]) if more else None
+        return SegmentationOutput(found, checked_logits(answer, len(self.card.classes)), appeal)
 
     def check_golden(self) -> None:
         """Answer the golden input; raises InvalidPrediction unless the answer is the recorded one."""

@@ -1,0 +1,195 @@
+"""The evidence of collaboration: curves, routers and their replay, on photos whose truth is in their colours."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from umiak_workers.bench.joint.curve import Point, area_fraction, at_bytes, gain_kept
+from umiak_workers.bench.joint.evidence import Codec, Seen, look
+from umiak_workers.bench.joint.replay import Link, Setting, highest, replay
+from umiak_workers.bench.joint.routers import Router, gained, routers
+from umiak_workers.cli.bench import app
+from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
+from umiak_workers.core.regions import Grid
+from umiak_workers.datasets.sample import Listed, Sample
+from umiak_workers.predictors.segmentation import SegmentationOutput
+
+HEIGHT, WIDTH, SIDE = 64, 96, 16
+GRID = Grid(HEIGHT, WIDTH, SIDE)
+CARD = Card(
+    name="colours",
+    classes=("dark", "bright"),
+    input=InputSpec(name="image", layout="NHWC", dtype="uint8", height=HEIGHT, width=WIDTH),
+    outputs=OutputSpec(logits="logits"),
+    licence="Apache-2.0",
+)
+
+
+@dataclass(frozen=True)
+class Colours:
+    """A model that reads the class off the red channel; where green is high it guesses, if it is the weak one."""
+
+    weak: bool
+    card: Card = CARD
+    digest: str = ""
+
+    def predict(self, image: NDArray[np.uint8]) -> SegmentationOutput:
+        bright = image[:, :, 0].astype(np.float32) / 255 > 0.5
+        sure = np.full(image.shape[:2], 4.0, np.float32)
+        if self.weak:
+            unclear = image[:, :, 1] > 128
+            bright, sure = bright ^ unclear, np.where(unclear, np.float32(0.2), sure)
+        logits = np.stack((np.where(bright, -sure, sure), np.where(bright, sure, -sure))).astype(np.float32)
+        return SegmentationOutput(bright.astype(np.uint8), logits[:, ::4, ::4])
+
+    def check_golden(self) -> None:
+        pass
+
+
+def photos(count: int = 12) -> Listed:
+    """Half of the photos have one tile in six that only the strong model reads."""
+    samples = []
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        label = rng.integers(0, 2, (GRID.rows, GRID.columns), dtype=np.uint8)
+        unclear = (rng.random(label.shape) < 1 / 6) & (index % 2 == 0)
+        parts = [255 * label, 255 * unclear.astype(np.uint8), np.zeros_like(label)]
+        image = np.stack([part.repeat(SIDE, axis=0).repeat(SIDE, axis=1) for part in parts], axis=2)
+        image[:, :, 2] = rng.integers(0, 256, image.shape[:2], dtype=np.uint8)  # detail that costs bytes
+        samples.append(Sample(image, label.repeat(SIDE, axis=0).repeat(SIDE, axis=1), f"drive_{index:03}"))
+    return Listed(samples)
+
+
+def setting() -> Setting:
+    return Setting(Colours(weak=False), Codec(90), GRID, 8, Link(20e6, 0.04), 250.0, 1)
+
+
+def evidence() -> list[Seen]:
+    return look(photos(), Colours(weak=True), Colours(weak=False), Codec(90), lambda: None)
+
+
+def found(name: str, regions: bool) -> Router:
+    maps = ("ScoreMargin", "MaxProbability", "Entropy")
+    return next(router for router in routers(maps, 1) if (router.name, router.regions) == (name, regions))
+
+
+def curve(name: str, regions: bool, shares: tuple[float, ...]) -> list[Point]:
+    return replay(found(name, regions), evidence(), shares, setting(), lambda: None)[0]
+
+
+def point(size: float, miou: float) -> Point:
+    return Point(0, size, miou, miou, miou, miou, {"mean": 1.0, "p50": 1.0, "p95": 1.0}, 1.0)
+
+
+def test_the_highest_scores_are_chosen_and_no_more_however_many_are_equal() -> None:
+    scores = [np.array([[0.5, 0.5], [0.9, 0.5]]), np.array([[0.1, 0.5], [0.5, 0.2]])]
+    first, second = highest(scores, 3 / 8)
+    assert first.tolist() == [[True, True], [True, False]]
+    assert not second.any()
+    assert not any(part.any() for part in highest(scores, 0.0))
+    assert all(part.all() for part in highest(scores, 1.0))
+
+
+def test_a_curve_is_read_between_its_points_and_ends_level() -> None:
+    points = [point(100, 0.8), point(0, 0.4), point(50, 0.7)]
+    assert at_bytes(points, 25) == pytest.approx(0.55)
+    assert at_bytes(points, 500) == 0.8
+    assert gain_kept(points, 50, edge=0.4, cloud=0.8) == pytest.approx(0.75)
+    assert np.isnan(gain_kept(points, 50, edge=0.8, cloud=0.8))
+
+
+def test_area_runs_from_random_to_oracle() -> None:
+    low, middle, high = ([point(0, 0.4), point(50, height), point(100, 0.8)] for height in (0.6, 0.7, 0.8))
+    assert area_fraction(low, low, high) == 0
+    assert area_fraction(high, low, high) == 1
+    assert area_fraction(middle, low, high) == pytest.approx(0.5)
+
+
+def test_the_ends_of_every_frame_curve_are_edge_alone_and_cloud_alone() -> None:
+    seen = evidence()
+    for router in routers(tuple(seen[0].scores), 1):
+        if not router.regions:
+            nothing, everything = replay(router, seen, (0.0, 1.0), setting(), lambda: None)[0]
+            assert (nothing.upload_fraction, nothing.bytes) == (0, 0)
+            assert nothing.counts[0].tolist() == seen[0].edge_counts.tolist()
+            assert everything.upload_fraction == 1
+            assert everything.bytes == np.mean([photo.whole_bytes for photo in seen])
+            assert everything.miou > 0.99
+
+
+@pytest.mark.parametrize("name", ["ScoreMargin", "MaxProbability", "Entropy", "Oracle"])
+@pytest.mark.parametrize("regions", [False, True])
+def test_doubt_finds_what_the_cloud_can_mend_and_chance_does_not(name: str, regions: bool) -> None:
+    share = 0.5 if not regions else 0.09
+    chance, informed = curve("Random", regions, (share,))[0], curve(name, regions, (share,))[0]
+    assert informed.miou > 0.99 > chance.miou
+
+
+def test_regions_need_fewer_bytes_than_photos_for_the_same_gain() -> None:
+    tiles, frames = curve("ScoreMargin", True, (0.09,))[0], curve("ScoreMargin", False, (0.5,))[0]
+    assert tiles.miou >= frames.miou
+    assert tiles.bytes < frames.bytes
+    assert tiles.upload_fraction < 0.12
+
+
+def test_nothing_outside_the_chosen_tiles_changes() -> None:
+    seen = evidence()
+    photo = next(photo for photo in seen if gained(photo).any())
+    asked = np.zeros((GRID.rows, GRID.columns))
+    asked[0, 0] = 1
+    only = Router("one tile", True, lambda photos, grid: [asked for _ in photos])
+    ((answered,), _) = replay(only, [photo], (1 / asked.size,), setting(), lambda: None)
+    inside = GRID.pixels(asked > 0)
+    expected = np.where(inside, photo.cloud, photo.edge)
+    wrong = int((expected != photo.label).sum())
+    assert int(np.sum(answered.counts[0])) - int(np.trace(answered.counts[0])) == wrong
+
+
+def test_accuracy_repeats_to_the_last_digit() -> None:
+    first, again = (curve(name, True, (0.05, 0.2)) for name in ("Random", "Random"))
+    assert [point.miou for point in first] == [point.miou for point in again]
+    assert [point.bytes for point in first] == [point.bytes for point in again]
+
+
+def test_a_slow_link_makes_uploads_late_and_leaves_the_rest_in_time() -> None:
+    slow = replace(setting(), link=Link(1e4, 0.5))
+    (half,), _ = replay(found("ScoreMargin", False), evidence(), (0.5,), slow, lambda: None)
+    assert half.deadline_hits == 0.5
+    assert half.latency["p95"] > 500
+
+
+def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Path) -> None:
+    uri = "yard:dusk?seed=5&frames=3&shot=1"
+    told = ["joint", "--data", uri, "--edge", "builtin:yard-edge", "--cloud", "builtin:yard-cloud"]
+    files = ["--json", str(tmp_path / "joint.json"), "--plot", str(tmp_path / "joint.png")]
+    result = CliRunner().invoke(app, [*told, *files, "--threads", "1"], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    facts = json.loads((tmp_path / "joint.json").read_text())
+    assert facts["cloud_only"]["miou"] > facts["edge_only"]["miou"]
+    assert {(entry["name"], entry["regions"]) for entry in facts["miners"]} >= {("Entropy", True), ("Oracle", False)}
+    for entry in facts["miners"]:
+        assert {"upload_fraction", "bytes", "miou"} <= set(entry["curve"][0])
+        assert {"oracle_area_fraction", "gain_kept", "gate_ms", "latency_ms"} <= set(entry)
+    assert "gain kept" in result.output
+    assert (tmp_path / "joint.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--link", "fast", "expected RATE,RTT"),
+        ("--link", "0,40", "the rate is above 0"),
+        ("--edge", "https://models.example/edge", "builtin: and file: models"),
+    ],
+)
+def test_bad_input_is_named(option: str, value: str, said: str) -> None:
+    told = {"--data": "yard:day?seed=5&frames=1", "--edge": "builtin:yard-edge", "--cloud": "builtin:yard-cloud"}
+    words = [word for pair in {**told, option: value}.items() for word in pair]
+    result = CliRunner().invoke(app, ["joint", *words])
+    assert result.exit_code != 0
+    assert said in f"{result.output} {result.exception}"
