@@ -20,7 +20,7 @@ from umiak_workers.models.build import build, rebuild, state_tensors
 from umiak_workers.models.export import export_graph, normalised
 from umiak_workers.models.rfnet import RFNet, published
 from umiak_workers.predictors.onnx import OnnxSegmenter
-from umiak_workers.predictors.onnx_graph import bind, spare_tensors, strip
+from umiak_workers.predictors.onnx_graph import bind, parse_graph, spare_tensors, strip
 from umiak_workers.predictors.segmentation import fitted
 
 STREET = Path(__file__).parents[3] / "docs" / "examples" / "street"
@@ -147,10 +147,29 @@ def test_torch_and_onnx_runtime_agree_at_the_edges_size() -> None:
         assert np.abs(segmenter.predict(photo).logits - expected).max() <= MOST
 
 
+@cache
+def exported_with_depth() -> bytes:
+    return export_graph(with_depth()[0], 64, 96)
+
+
+def test_an_exported_graph_is_one_that_onnx_runtime_folds(tmp_path: Path) -> None:
+    exported = exported_with_depth()
+    nodes = parse_graph(exported).graph.node
+    computed = {name for node in nodes for name in node.output}
+    assert [node.name for node in nodes if node.op_type == "Conv" and not computed.isdisjoint(node.input[1:])] == []
+    assert sum(node.op_type == "BatchNormalization" for node in nodes) == 34
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "folded.onnx")
+    onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+    folded = parse_graph((tmp_path / "folded.onnx").read_bytes()).graph.node
+    assert "BatchNormalization" not in {node.op_type for node in folded}
+
+
 def test_torch_and_onnx_runtime_agree_with_depth() -> None:
     network, photos, depth = with_depth()
     weights = state_tensors(network)
-    exported = export_graph(network, 64, 96)
+    exported = exported_with_depth()
     hollow = strip(exported, weights)
     assert all(name.endswith("num_batches_tracked") for name in spare_tensors(exported, weights))
     session = onnxruntime.InferenceSession(
