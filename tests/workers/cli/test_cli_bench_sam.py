@@ -46,7 +46,7 @@ def call(*arguments: str) -> str:
 def test_every_figure_is_printed_and_written(options: list[str], tmp_path: Path) -> None:
     out = tmp_path / "sam.json"
     said = call(*options, "--labeller", "", "--grid", "2", "--grid", "3", "--quality", "0.1", "--json", str(out))
-    for words in ("edge alone", "grid 3x3", "points", "photos at once", "a photo seen before"):
+    for words in ("without masks", "grid 3x3", "points", "photos at once", "a photo seen before"):
         assert words in said
     found = json.loads(out.read_text())
     assert [row["way"] for row in found["prompting"]] == [

@@ -105,14 +105,15 @@ def prompting_table(data: str, rows: list[Row]) -> Table:
         *("asked about", "asked", "decode", "kept", "used", "mIoU", "gain", "95 % of gain", "masks"),
         title=f"{data}: {rows[0].frames} frames",
         caption=f"means per frame; p50 ms: encode {max(row.encode_ms for row in rows):.0f}, decode as shown; "
-        "kept: fit to vote, used: decided labels; the cloud asks about areas+doubt",
+        "kept: fit to vote, used: decided labels; first rows: without masks; the cloud asks about areas+doubt",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
+    shown.columns[0].no_wrap = True
     for row in rows:
         if row.low is None or row.high is None or row.gain is None:
             shown.add_section()
-            shown.add_row(f"{row.source} alone", "", "", "", "", f"{row.miou:.4f}")
+            shown.add_row(row.source, "", "", "", "", f"{row.miou:.4f}")
             continue
         counts = (f"{row.prompts:.1f}", f"{row.decode_ms:.0f}", f"{row.kept:.1f}", f"{row.decided:.1f}")
         ends = f"{row.low:+.4f} {row.high:+.4f}"
@@ -134,9 +135,10 @@ def said(encoding: list[Batch], whole: Request) -> str:
     best = max(encoding, key=lambda batch: batch.gain)
     stages = ", ".join(f"{stage} {taken:.0f}" for stage, taken in whole.cold.items())
     total, again = sum(whole.cold.values()), sum(whole.warm.values())
+    worth = f"of {best.size} could save at most {whole.saved(best.gain):.1%} of it" if best.size > 1 else "do not help"
     return (
         f"one request: {total:.0f} ms ({stages})\n"
-        f"batches of {best.size} could save at most {whole.saved(best.gain):.1%} of it\n"
+        f"batches {worth}\n"
         f"a photo seen before: {again:.0f} ms, its embedding is found in {whole.warm['sam_encode']:.3f} ms "
         f"({whole.embedding_bytes} bytes each, {whole.remembered} are remembered)"
     )
