@@ -17,8 +17,9 @@ from umiak_workers.datasets.folder import read_photo
 from umiak_workers.datasets.sample import Listed, Sample
 from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, strip
-from umiak_workers.predictors.onnx_rewrite import add_labels, bilinear, folded, without_labels
+from umiak_workers.predictors.onnx_rewrite import folded, phases, without_labels
 from umiak_workers.predictors.quantized import Parts, quantize, spread, without_normalisation
+from umiak_workers.predictors.segmentation import fitted
 
 STREET = Path(__file__).parents[3] / "docs" / "examples" / "street"
 
@@ -77,7 +78,7 @@ def test_int8_answers_nearly_alike_on_photos_it_was_not_calibrated_on(
 def test_the_computation_really_is_int8(small: Parts) -> None:
     nodes = parse_graph(small.graph).graph.node
     made_by = {name: node.op_type for node in nodes for name in node.output}
-    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    convolutions = [node for node in nodes if node.op_type == "Conv" and "labels.kernel" not in node.input]
     assert len(convolutions) == 24
     assert {made_by[name] for node in convolutions for name in node.input} == {"DequantizeLinear"}
     assert not {"BatchNormalization", "Sub"} & {node.op_type for node in nodes}
@@ -149,36 +150,48 @@ def test_folding_changes_nothing_but_the_normalisation(street: Model, photos: li
     assert (first.labels == second.labels).mean() > 0.9999
 
 
-def test_two_matrix_products_resize_like_the_graph_they_replace(street: Model) -> None:
-    whole = folded(bind(street.graph, street.weights, street.card.training_only), street.weights)
-    feed = {"image": street.golden.image[None]}
-    before = _answers(whole, feed)
-    assert without_labels(whole, street.card)
-    assert "ArgMax" not in [node.op_type for node in whole.graph.node]
-    add_labels(whole, street.card)
-    after = _answers(whole, feed)
-    assert np.array_equal(before[0], after[0])
-    assert (before[1] == after[1]).mean() > 0.9999  # ties may fall to the other side in the last digit
+def test_the_label_map_is_exactly_the_best_class_of_the_resized_int8_logits(small: Parts, photos: list[Any]) -> None:
+    torch = pytest.importorskip("torch")
+    whole = parse_graph(bind(small.graph, small.weights, ()))
+    made_by = {name: node for node in whole.graph.node for name in node.output}
+    name = made_by["logits"].input[0]
+    whole.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, [1, 11, 45, 60]))
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    for photo in photos[:4]:
+        feed = {"image": fitted(photo, 240, 180)[None]}
+        labels, bytes_ = session.run(["labels", name], feed)
+        resized = torch.nn.functional.interpolate(torch.from_numpy(bytes_).double(), scale_factor=4, mode="bilinear")
+        assert np.array_equal(labels[0], resized[0].argmax(dim=0).numpy())
+    assert not {"ArgMax", "Resize"} & {node.op_type for node in list(whole.graph.node)[-12:]}
 
 
-@pytest.mark.parametrize(("low", "high"), [(45, 180), (7, 19), (1, 4), (6, 6)])
-def test_the_bilinear_matrix_is_that_of_onnx(low: int, high: int) -> None:
-    node = helper.make_node(
-        "Resize", ["x", "", "", "size"], ["y"], mode="linear", coordinate_transformation_mode="half_pixel"
-    )
+@pytest.mark.parametrize("times", [2, 4, 8])
+def test_the_shares_of_a_finer_cell_are_those_of_onnx(times: int) -> None:
+    facts: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     graph = helper.make_graph(
-        [node],
+        [helper.make_node("Resize", ["x", "", "", "size"], ["y"], **facts)],
         "resize",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, low, 1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, high, 1])],
-        [numpy_helper.from_array(np.asarray([1, 1, high, 1], np.int64), "size")],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 3 * times, 3 * times])],
+        [numpy_helper.from_array(np.asarray([1, 1, 3 * times, 3 * times], np.int64), "size")],
     )
-    line = np.random.default_rng(0).normal(size=low).astype(np.float32)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    assert bilinear(low, high) @ line == pytest.approx(
-        _answers(model, {"x": line.reshape(1, 1, low, 1)})[0].ravel(), abs=1e-5
-    )
-    assert bilinear(low, high).sum(axis=1) == pytest.approx(1)
+    coarse = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    fine = session.run(["y"], {"x": coarse[None, None]})[0][0, 0]
+    middle = fine[times : 2 * times, times : 2 * times].ravel()
+    assert (phases(times) * coarse).sum(axis=(1, 2)) / (4 * times**2) == pytest.approx(middle, abs=1e-5)
+    assert set(phases(times).sum(axis=(1, 2)).tolist()) == {4 * times**2}
+
+
+def test_a_label_map_of_another_kind_stays_as_it_is(street: Model, photos: list[Any]) -> None:
+    """Logits that are no 2nd, 4th or 8th of the photo: whole numbers would not be exact."""
+    card = street.card.model_copy(update={"input": street.card.input.model_copy(update={"height": 176})})
+    whole = folded(bind(street.graph, street.weights, street.card.training_only), street.weights)
+    before = whole.SerializeToString(deterministic=True)
+    assert not without_labels(whole, card)
+    assert not without_labels(whole, street.card.model_copy(update={"outputs": OutputSpec(logits="logits")}))
+    assert whole.SerializeToString(deterministic=True) == before
 
 
 def test_a_users_own_float_graph_becomes_int8_as_well() -> None:
@@ -224,9 +237,3 @@ def test_photos_are_spread_over_a_film() -> None:
 
 def _slice() -> dict[str, Any]:
     return {"from": np.asarray([0], np.int64), "to": np.asarray([2], np.int64), "axis": np.asarray([1], np.int64)}
-
-
-def _answers(model: onnx.ModelProto, feed: dict[str, Any]) -> list[Any]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: list[Any] = session.run([output.name for output in model.graph.output], feed)
-    return found

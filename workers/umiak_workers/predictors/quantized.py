@@ -3,7 +3,7 @@
 Weights are int8 per output channel, activations uint8 per tensor over the range that the photos showed: clipping rare
 values (percentiles) did not help when measured, and ONNX Runtime's entropy method answers that very range. Such a model
 is a line of its own: it answers, but it is not trained any further, so its card names no architecture. The label map at
-the end stays float.
+the end is exactly that of its int8 logits.
 """
 
 import contextlib
