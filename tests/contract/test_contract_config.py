@@ -78,6 +78,16 @@ def test_a_rule_has_a_kind_and_travels_live(rule: dict[str, object], kind: str) 
     assert MinerRule.model_validate(live.model_dump()) == config.rules[0]
 
 
+def test_regions_are_off_unless_asked_for_and_then_strict() -> None:
+    assert parse_config(RouterConfig, json.dumps({**ROUTER, "rules": [{"miner": "CloudOnly"}]}), "x").regions is None
+    for wrong in ({}, {"threshold": 1.1}, {"threshold": 0.5, "cell": 1}, {"threshold": 0.5, "learning": "Some"}):
+        with pytest.raises(ConfigError, match="regions"):
+            parse_config(RouterConfig, json.dumps({**ROUTER, "regions": wrong}), "config.json")
+    regions = parse_config(RouterConfig, json.dumps({**ROUTER, "regions": {"threshold": 0.5}}), "x").regions
+    assert regions is not None
+    assert (regions.cell, regions.quality, regions.learning) == (8, 75, "WholePhotoLater")
+
+
 def test_constant_rules_take_neither() -> None:
     assert MinerRule(miner="CloudOnly").threshold is None
 

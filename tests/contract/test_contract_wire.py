@@ -5,9 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.errors import MessageError
-from umiak_workers.contract.messages import AnswerHeader, Box, CloudAnswerHeader, Region
+from umiak_workers.contract.messages import (
+    AnswerHeader,
+    Box,
+    CloudAnswerHeader,
+    PredictionHeader,
+    Region,
+    Scores,
+    Tiles,
+)
 from umiak_workers.contract.topics import EVERY_PRESENCE, Topic, line_hint, presence
-from umiak_workers.contract.wire import HEADER_LENGTH, pack, parse, split, unpack
+from umiak_workers.contract.wire import HEADER_LENGTH, Message, pack, parse, split, unpack
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
@@ -40,6 +48,49 @@ def test_noise_is_a_message_error(text: bytes) -> None:
 def test_unknown_fields_of_a_newer_release_are_ignored() -> None:
     text = b'{"version": 1, "frame": "e/s/1", "regions": [], "invented_later": {"a": 1}}'
     assert parse(CloudAnswerHeader, text).frame == "e/s/1"
+
+
+SAID = PredictionHeader(
+    model="sha256:" + "a" * 64,
+    line="yard/street",
+    width=64,
+    height=32,
+    scores=Scores(margin=0.5, max_probability=0.7, entropy=0.3),
+    inference_milliseconds=2.0,
+    mask_size=9,
+)
+
+
+class OldPredictionHeader(Message):
+    """What a router of the release before tiles reads."""
+
+    model: str
+    width: int
+    mask_size: int
+
+
+def test_tiles_travel_and_a_router_of_before_reads_past_them() -> None:
+    tiles = Tiles(side=32, rows=1, columns=2, hardness=(0, 255))
+    headers, body = pack(SAID.model_copy(update={"tiles": tiles}), ())
+    assert unpack(PredictionHeader, headers[HEADER_LENGTH], body)[0].tiles == tiles
+    assert unpack(OldPredictionHeader, headers[HEADER_LENGTH], body)[0].mask_size == 9
+    headers, body = pack(SAID, ())
+    assert b"tiles" not in body
+    assert unpack(PredictionHeader, headers[HEADER_LENGTH], body)[0].tiles is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"side": 8, "rows": 2, "columns": 2, "hardness": [1, 2, 3]}',
+        '{"side": 8, "rows": 1, "columns": 1, "hardness": [256]}',
+        '{"side": 0, "rows": 1, "columns": 1, "hardness": [1]}',
+        '{"side": 8, "rows": 1, "columns": 20000, "hardness": [' + ",".join("1" * 20000) + "]}",
+    ],
+)
+def test_tiles_must_be_complete_and_within_bounds(text: str) -> None:
+    with pytest.raises(MessageError, match="Tiles"):
+        parse(Tiles, text)
 
 
 @pytest.mark.parametrize("sizes", [(3,), (1, 2, 3), (-1, 6), ()])

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from umiak_workers.adapters.photo import decode_mask, decode_photo, encode_mask, media_of
+from umiak_workers.adapters.photo import (
+    decode_mask,
+    decode_photo,
+    decode_upload,
+    encode_foveated,
+    encode_mask,
+    media_of,
+    upload_media_of,
+)
 from umiak_workers.contract.errors import InvalidInput, MessageError
 
 MOST = 1_000_000
@@ -63,6 +71,35 @@ def test_a_huge_picture_is_refused_before_its_pixels_are_made() -> None:
     assert len(bomb) < 50_000
     with pytest.raises(InvalidInput, match="3000x3000"):
         decode_photo(bomb, MOST, MOST)
+
+
+def test_webp_is_an_upload_and_no_photo() -> None:
+    webp = encode_foveated(np.full((20, 40, 3), 90, np.uint8), 75)
+    assert upload_media_of(webp) == "image/webp"
+    assert decode_upload(webp, MOST, MOST).shape == (20, 40, 3)
+    for strict in (media_of, lambda data: decode_photo(data, MOST, MOST)):
+        with pytest.raises(InvalidInput, match="not a JPEG or PNG"):
+            strict(webp)
+
+
+def test_uploads_are_photos_too_and_bounded_alike() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    assert (decode_upload(saved(pixels, "PNG"), MOST, MOST) == pixels).all()
+    assert [upload_media_of(saved(pixels, kind)) for kind in ("PNG", "JPEG")] == ["image/png", "image/jpeg"]
+    webp = encode_foveated(np.zeros((600, 700, 3), np.uint8), 75)
+    for most_bytes, most_pixels, says in ((MOST, 400_000, "700x600"), (20, MOST, "at most 20")):
+        with pytest.raises(InvalidInput, match=says):
+            decode_upload(webp, most_bytes, most_pixels)
+    with pytest.raises(InvalidInput, match="cannot be decoded"):
+        decode_upload(webp[:60], MOST, MOST)
+    for other in (b"", b"RIFF....WAVE", b"GIF89a"):
+        with pytest.raises(InvalidInput):
+            upload_media_of(other)
+
+
+def test_what_webp_cannot_hold_is_refused_in_one_line() -> None:
+    with pytest.raises(InvalidInput, match="16400x8"):
+        encode_foveated(np.zeros((8, 16400, 3), np.uint8), 75)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]))

@@ -8,6 +8,7 @@ from cloud_kit import LINE, ROUTER, Tiny, Worker, box, photo_of
 from hub_kit import HubKit, digest_of, token_of
 from PIL import Image
 
+from umiak_workers.adapters.photo import decode_photo, encode_foveated
 from umiak_workers.cloud.stages import STAGES
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.messages import ModelRef
@@ -189,3 +190,27 @@ def test_a_header_that_is_none_is_named(cloud: Worker, text: bytes) -> None:
 
 def _watermark(hub: HubKit) -> int:
     return hub.client("viewer").samples("plant", "watch", 0, None, 1).watermark
+
+
+def test_a_foveated_photo_is_answered_in_its_regions(cloud: Worker) -> None:
+    image = decode_photo(photo_of(21), 10**6, 10**6)
+    boxes = (box(0, 0, 32, 32), box(64, 32, 32, 32))
+    said = cloud.ask(encode_foveated(image, 75), media="image/webp", regions=boxes)
+    assert [region.box for region in said.header.regions] == list(boxes)
+    assert [labels.shape for labels in said.labels] == [(32, 32), (32, 32)]
+    assert said.header.receipt is None
+
+
+def test_a_foveated_photo_is_never_kept_and_bounded_like_any_other(cloud: Worker) -> None:
+    photo = encode_foveated(np.full((64, 96, 3), 90, np.uint8), 75)
+    large = encode_foveated(np.full((400, 300, 3), 90, np.uint8), 75)
+    refused = [
+        cloud.post(cloud.example(photo, media="image/webp", keep=True), photo),
+        cloud.post(cloud.example(photo, media="image/jpeg"), photo),
+        cloud.post(cloud.example(large, media="image/webp"), large),
+        cloud.post(cloud.example(photo, media="image/webp", regions=(box(90, 0, 32, 32),)), photo),
+    ]
+    assert [response.status_code for response in refused] == [400] * 4
+    says = ("not a JPEG or PNG", "the photo is image/webp", "300x400", "leaves the photo")
+    for response, words in zip(refused, says, strict=True):
+        assert words in response.json()["error"]

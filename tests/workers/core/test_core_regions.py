@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umiak_workers.core.regions import Grid, coarse, foveated
+from umiak_workers.contract.messages import MOST_TILES, Tiles
+from umiak_workers.core.regions import Grid, coarse, foveated, hard_tiles, tiles_of
 
 sides = st.integers(1, 40)
 grids = st.builds(Grid, height=st.integers(1, 90), width=st.integers(1, 90), side=sides)
@@ -62,3 +63,28 @@ def test_a_slope_stays_a_slope() -> None:
     image = np.repeat(np.arange(0, 160, 2, dtype=np.uint8)[None, :, None], 16, axis=0).repeat(3, axis=2)
     seen = coarse(image, 8).astype(int)
     assert np.abs(seen - image)[:, 4:-4].max() <= 1
+
+
+def test_hardness_travels_as_small_integers_row_by_row() -> None:
+    hardness = np.array([[0, 0.5, 1], [0.2, 0.2, 0.2]], np.float32)
+    tiles = tiles_of(Grid(height=60, width=90, side=30), hardness)
+    assert tiles == Tiles(side=30, rows=2, columns=3, hardness=(0, 128, 255, 51, 51, 51))
+
+
+def test_more_tiles_than_a_message_holds_are_not_said() -> None:
+    hardness = np.zeros((2, 2), np.float32)
+    assert tiles_of(Grid(height=1, width=MOST_TILES, side=1), hardness) is not None
+    assert tiles_of(Grid(height=1, width=MOST_TILES + 1, side=1), hardness) is None
+
+
+@pytest.mark.parametrize(
+    ("threshold", "chosen"),
+    [(0.0, [1, 1, 0, 1]), (0.5, [0, 1, 0, 1]), (0.9, [0, 0, 0, 1]), (1.0, [0, 0, 0, 1])],
+)
+def test_tiles_above_the_threshold_are_hard_and_always_the_hardest_one(threshold: float, chosen: list[int]) -> None:
+    tiles = Tiles(side=8, rows=2, columns=2, hardness=(20, 200, 0, 210))
+    assert hard_tiles(tiles, threshold).ravel().tolist() == [bool(one) for one in chosen]
+
+
+def test_where_nothing_is_hard_one_tile_is_chosen_all_the_same() -> None:
+    assert hard_tiles(Tiles(side=8, rows=1, columns=3, hardness=(0, 0, 0)), 0.5).sum() == 1

@@ -12,7 +12,7 @@ from umiak_workers.contract.errors import InvalidPrediction
 from umiak_workers.contract.messages import Scores
 from umiak_workers.contract.wire import parse
 from umiak_workers.core.miners import relative_entropy
-from umiak_workers.core.scores import entropy, gate_scores, margin, softmax
+from umiak_workers.core.scores import entropy, gate_scores, hardness, margin, softmax
 
 
 def test_scores_of_two_pixels_by_hand() -> None:
@@ -68,3 +68,10 @@ def test_scores_of_an_older_release_are_read_and_still_have_a_relative_entropy()
     assert (scores.classes, relative_entropy(scores)) == (2, 1.0)
     calm = parse(Scores, '{"margin": 0.9, "max_probability": 0.9, "entropy": 0.2}')
     assert relative_entropy(calm) == pytest.approx(0.2 / math.log(2))
+
+
+def test_a_place_is_hard_by_its_margin_or_by_the_gain_that_the_model_expects() -> None:
+    chances = np.asarray([[[0.7, 0.5]], [[0.2, 0.5]], [[0.1, 1e-9]]], dtype=np.float32)
+    assert hardness(np.log(chances), None) == pytest.approx(np.array([[0.5, 1.0]]), abs=1e-5)
+    appeal = np.asarray([[-0.4, 0.3]], dtype=np.float32)
+    assert hardness(np.log(chances), appeal) == pytest.approx(np.array([[0.0, 0.3]]))

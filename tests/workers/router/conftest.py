@@ -29,12 +29,14 @@ from umiak_workers.contract.messages import (
     Region,
     RouterState,
     Scores,
+    Tiles,
 )
 from umiak_workers.core.judge import new_judge
 from umiak_workers.router.cloudgate import CloudGate
 from umiak_workers.router.delivery import Delivery
 from umiak_workers.router.door import Door
 from umiak_workers.router.followup import FollowUp
+from umiak_workers.router.foveate import Foveate
 from umiak_workers.router.frames import CloudReply, Frame, Outcome, Prediction
 from umiak_workers.router.pipeline import Pipeline, Stores
 from umiak_workers.router.policy import Policy
@@ -57,10 +59,11 @@ def photo_bytes(value: int, width: int = WIDTH) -> bytes:
 
 @dataclass
 class FakeEdge:
-    """Answers with `margin` after `seconds`, or raises `error`."""
+    """Answers with `margin` and `tiles` after `seconds`, or raises `error`."""
 
     clock: FakeClock
     margin: float = 0.1
+    tiles: Tiles | None = None
     seconds: float = 0.0
     error: UmiakError | None = None
     asked: int = 0
@@ -78,6 +81,7 @@ class FakeEdge:
             scores=Scores(margin=self.margin, max_probability=0.6, entropy=0.5),
             inference_milliseconds=self.seconds * 1000,
             mask_size=len(EDGE_MASK),
+            tiles=self.tiles,
         )
         return Prediction(header, EDGE_MASK)
 
@@ -120,7 +124,7 @@ class FakeHub:
 
 @dataclass
 class FakeCloud:
-    """Labels everything 7 after `seconds`, hands samples to the hub; or raises `error` after `seconds`."""
+    """Labels what is asked for 7 after `seconds`, hands samples to the hub; or raises `error` after `seconds`."""
 
     clock: FakeClock
     hub: FakeHub
@@ -134,12 +138,16 @@ class FakeCloud:
         await self.clock.sleep(self.seconds)
         if self.error:
             raise self.error
-        label = encode_mask(np.full((HEIGHT, self.width), 7, np.uint8))
-        box = Box(left=0, top=0, width=self.width, height=HEIGHT)
-        regions = (Region(box=box, size=len(label), confidence=0.9),) if header.answer else ()
+        boxes = header.regions or (Box(left=0, top=0, width=self.width, height=HEIGHT),)
+        labels = tuple(encode_mask(np.full((box.height, box.width), 7, np.uint8)) for box in boxes)
+        regions = tuple(
+            Region(box=box, size=len(label), confidence=0.9) for box, label in zip(boxes, labels, strict=True)
+        )
+        if not header.answer:
+            regions = labels = ()
         receipt = self.hub.put(header) if header.keep else None
         said = CloudAnswerHeader(frame=header.frame, regions=regions, receipt=receipt, models={"edge": MODEL})
-        return CloudReply(said, (label,) * len(regions), len(photo), 40)
+        return CloudReply(said, labels, len(photo), 40)
 
 
 async def inline(work: Callable[[], Any]) -> Any:
@@ -159,6 +167,8 @@ class Inside:
         queue: Bounds = QUEUE,
         answers: Bounds = ANSWERS,
         in_flight: int = 2,
+        foveate: Foveate | None = None,
+        learn_parts: bool = True,
     ) -> None:
         self.state, self.clock = state, clock
         self.edge, self.hub = FakeEdge(clock), FakeHub()
@@ -175,10 +185,12 @@ class Inside:
         self.follow_up = FollowUp(self.answers, self.queue, clock, inline, lambda: 0.5, self._announce)
         stores = Stores(self.answers, self.queue)
         self.pipeline = Pipeline(
-            self.policy, self.edge, self.gate, stores, self.follow_up, clock, inline, self._announce
+            self.policy, self.edge, self.gate, stores, self.follow_up, clock, inline, self._announce, foveate
         )
         self.door = Door("edge-1", self.answers, self.queue, self.policy, clock, 100_000)
-        self.delivery = Delivery(self.answers, self.queue, self.gate, self.hub, self.follow_up, clock, lambda: 0.5)
+        self.delivery = Delivery(
+            self.answers, self.queue, self.gate, self.hub, self.follow_up, clock, lambda: 0.5, learn_parts
+        )
         self.recovery = Recovery(self.pipeline, stores, self.follow_up, clock)
 
     def _announce(self, outcome: Outcome) -> None:

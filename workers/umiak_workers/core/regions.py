@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 HARDEST = 255
 """A hardness of 1 as it travels."""
+BAND = 64
+"""Rows of a photo that are floats at once: routers have little memory."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,11 @@ def coarse(image: Image, cell: int) -> Image:
     rows, columns = padded.shape[0] // cell, padded.shape[1] // cell
     means = padded.reshape(rows, cell, columns, cell, 3).mean(axis=(1, 3), dtype=np.float32)
     down = _between(means, height, cell)
-    smooth = _between(down.swapaxes(0, 1), width, cell).swapaxes(0, 1)
-    return np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
+    found = np.empty_like(image)
+    for top in range(0, height, BAND):
+        smooth = _between(down[top : top + BAND].swapaxes(0, 1), width, cell).swapaxes(0, 1)
+        found[top : top + BAND] = np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
+    return found
 
 
 def _between(means: Floats, length: int, cell: int) -> Floats:

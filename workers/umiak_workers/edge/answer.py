@@ -1,4 +1,4 @@
-"""From pixels to an answer: labels and gate scores of one photo, timed. Runs in an inference thread."""
+"""From pixels to an answer: labels, gate scores and hard tiles of one photo, timed. Runs in an inference thread."""
 
 import time
 from dataclasses import dataclass
@@ -8,32 +8,40 @@ from numpy.typing import NDArray
 
 from umiak_workers.adapters.photo import decode_photo, encode_mask
 from umiak_workers.contract.config import EdgeConfig
-from umiak_workers.contract.messages import PredictionHeader, Scores
-from umiak_workers.core.scores import gate_scores
+from umiak_workers.contract.messages import PredictionHeader, Scores, Tiles
+from umiak_workers.core.regions import Grid, tiles_of
+from umiak_workers.core.scores import gate_scores, hardness
 from umiak_workers.predictors.segmentation import Segmenter
 
 
 @dataclass(frozen=True)
 class Seen:
-    """`labels` HxW uint8, the gate scores, and how long the model took (milliseconds)."""
+    """`labels` HxW uint8, the gate scores, where it is hard, and how long the model took (milliseconds)."""
 
     labels: NDArray[np.uint8]
     scores: Scores
     milliseconds: float
+    tiles: Tiles | None = None
 
 
-def look(segmenter: Segmenter, image: NDArray[np.uint8]) -> Seen:
-    """Answer one HxWx3 uint8 image; raises InvalidPrediction for anything that is not finite."""
+def look(segmenter: Segmenter, image: NDArray[np.uint8], side: int | None = None) -> Seen:
+    """Answer one HxWx3 uint8 image, with tiles of `side` pixels if one is given.
+
+    Raises InvalidPrediction for anything that is not finite.
+    """
     begun = time.perf_counter()
     output = segmenter.predict(image)
-    scores = gate_scores(output.logits)
-    return Seen(output.labels, scores, (time.perf_counter() - begun) * 1000)
+    scores, tiles = gate_scores(output.logits), None
+    if side is not None:
+        grid = Grid(image.shape[0], image.shape[1], side)
+        tiles = tiles_of(grid, hardness(output.logits, output.appeal))
+    return Seen(output.labels, scores, (time.perf_counter() - begun) * 1000, tiles)
 
 
 def predict(segmenter: Segmenter, photo: bytes, config: EdgeConfig) -> tuple[PredictionHeader, bytes]:
     """(header, mask PNG) of one JPEG or PNG photo; raises InvalidInput or InvalidPrediction."""
     image = decode_photo(photo, config.max_image_bytes, config.max_image_pixels)
-    seen = look(segmenter, image)
+    seen = look(segmenter, image, config.regions.side if config.regions else None)
     mask = encode_mask(seen.labels)
     header = PredictionHeader(
         model=segmenter.digest,
@@ -43,5 +51,6 @@ def predict(segmenter: Segmenter, photo: bytes, config: EdgeConfig) -> tuple[Pre
         scores=seen.scores,
         inference_milliseconds=round(seen.milliseconds, 3),
         mask_size=len(mask),
+        tiles=seen.tiles,
     )
     return header, mask

@@ -1,7 +1,8 @@
 """What goes up for a hard frame where regions are asked for: one photo, sharp in its hard tiles and coarse elsewhere.
 
 The durable example stays the whole photo. A part is sent only where it is smaller; whatever stands in its way (tiles of
-another photo, more boxes than an upload may name, a codec that refuses) means the whole photo, never a lost frame.
+another photo, more boxes than an upload may name, too many pixels, a codec that refuses) means the whole photo, never a
+lost frame.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from umiak_workers.router.frames import Parcel
 
 Foveate = Callable[[Parcel, PredictionHeader], Awaitable[Parcel]]
 """`in_part` with its regions, off the event loop."""
+MOST_PIXELS = 9_000_000
+"""A 4K photo has fewer; one of twice as many needs more memory here than a router is given."""
 log = structlog.get_logger()
 
 
@@ -27,6 +30,8 @@ def in_part(whole: Parcel, seen: PredictionHeader, regions: Regions) -> Parcel:
     if tiles is None:
         return whole
     grid = Grid(seen.height, seen.width, tiles.side)
+    if grid.height * grid.width > MOST_PIXELS:
+        return whole
     if (grid.rows, grid.columns) != (tiles.rows, tiles.columns):
         log.warning("the tiles are another photo's, the photo goes up whole", frame=whole.header.frame)
         return whole

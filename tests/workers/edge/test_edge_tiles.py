@@ -1,0 +1,63 @@
+"""Where a photo is hard, as the edge server says it: by margin or by the model's own appeal, small and bounded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from umiak_workers.contract.config import EdgeConfig, Tiling
+from umiak_workers.edge.answer import predict
+from umiak_workers.predictors.segmentation import SegmentationOutput
+
+DIGEST = "sha256:" + "b" * 64
+SURE, TORN = (8.0, 0.0), (0.0, 0.0)
+
+
+@dataclass
+class Fixed:
+    """A model that is sure of the left half of any photo and torn on the right."""
+
+    appeal: np.ndarray | None = None
+    card: Any = None
+    digest: str = DIGEST
+
+    def predict(self, image: np.ndarray) -> SegmentationOutput:
+        logits = np.asarray([[[SURE[0], TORN[0]]], [[SURE[1], TORN[1]]]], np.float32)
+        return SegmentationOutput(np.zeros(image.shape[:2], np.uint8), logits, self.appeal)
+
+    def check_golden(self) -> None:
+        """Fine."""
+
+
+def config(side: int | None) -> EdgeConfig:
+    return EdgeConfig(line="yard/street", regions=None if side is None else Tiling(side=side))
+
+
+def test_nobody_who_asked_no_tiles(png: Callable[[np.ndarray], bytes]) -> None:
+    header, _ = predict(Fixed(), png(np.zeros((64, 128, 3), np.uint8)), config(None))
+    assert header.tiles is None
+
+
+def test_tiles_are_hard_where_the_margin_is_small(png: Callable[[np.ndarray], bytes]) -> None:
+    header, _ = predict(Fixed(), png(np.zeros((64, 120, 3), np.uint8)), config(32))
+    assert header.tiles is not None
+    assert (header.tiles.side, header.tiles.rows, header.tiles.columns) == (32, 2, 4)
+    left, between, right, last = header.tiles.hardness[:4]
+    assert left <= 1
+    assert between == pytest.approx(255 * 4 / 32, abs=2)
+    assert right == last == 255
+    assert header.tiles.hardness[4:] == (left, between, right, last)
+
+
+def test_a_model_that_knows_its_appeal_is_believed_and_a_loss_is_no_reason(png: Callable[[np.ndarray], bytes]) -> None:
+    model = Fixed(appeal=np.asarray([[0.4, -0.9]], np.float32))
+    header, _ = predict(model, png(np.zeros((64, 128, 3), np.uint8)), config(64))
+    assert header.tiles is not None
+    assert header.tiles.hardness == (102, 0)
+
+
+def test_a_photo_of_too_many_tiles_says_nothing_of_them(png: Callable[[np.ndarray], bytes]) -> None:
+    header, _ = predict(Fixed(), png(np.zeros((2064, 2064, 3), np.uint8)), config(16))
+    assert header.tiles is None
