@@ -53,6 +53,16 @@ def test_defaults_are_filled_in(kube: Kube, namespace: str) -> None:
     assert body["spec"]["replay"] == {"capacity": 10000, "retention": "168h"}
 
 
+def test_regions_are_absent_or_whole(kube: Kube, namespace: str) -> None:
+    hard = {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4}}
+    for wanted, found in (({"miners": hard["miners"]}, None), (hard, {"threshold": 0.4, "side": 48, "cell": 8})):
+        kube.apply(joint_inference(namespace, hardExamples=wanted))
+        body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
+        assert body is not None
+        regions = body["spec"]["hardExamples"].get("regions")
+        assert regions == (found and {**found, "quality": 75, "learning": "WholePhotoLater"})
+
+
 def test_every_kind_of_rule_is_taken(kube: Kube, namespace: str) -> None:
     miners = [
         {"miner": "Entropy", "threshold": 0.05, "calibration": [[0, 0], [0.4, 0.0], [1, 0.5]]},

@@ -144,10 +144,21 @@ class MinerRule(Spec):
         return self
 
 
+class Regions(Spec):
+    """Uploads in part: hard tiles sharp, the rest coarse."""
+
+    side: Annotated[int, Field(ge=16, le=512)] = 48
+    threshold: Share
+    cell: Annotated[int, Field(ge=2, le=64)] = 8
+    quality: Annotated[int, Field(ge=1, le=100)] = 75
+    learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
+
+
 class HardExamples(Spec):
-    """The chain of rules; the first that says hard decides."""
+    """The chain of rules; the first that says hard decides. Without `regions` hard photos go up whole."""
 
     miners: Annotated[tuple[MinerRule, ...], Field(min_length=1, max_length=8)]
+    regions: Regions | None = None
 
 
 class Replay(Spec):

@@ -19,7 +19,9 @@ from umiak_workers.contract.config import (
     EdgeConfig,
     HttpSource,
     ModelSource,
+    Regions,
     RouterConfig,
+    Tiling,
 )
 from umiak_workers.contract.identity import Principal
 
@@ -108,8 +110,9 @@ def _principal(site: Site, node: Node, role: str) -> Principal:
 
 
 def _edge(site: Site, node: Node) -> Part:
-    runtime = site.spec.edge.runtime
-    config = EdgeConfig(line=site.line, threads=runtime.threads)
+    runtime, regions = site.spec.edge.runtime, site.spec.hard_examples.regions
+    tiling = Tiling(side=regions.side) if regions else None
+    config = EdgeConfig(line=site.line, threads=runtime.threads, regions=tiling)
     image = site.platform.images["edge"]
     return Part("edge", image, config, _principal(site, node, "edge"), sized(_EDGE_NEEDS, runtime.resources))
 
@@ -126,6 +129,7 @@ def _router(site: Site, node: Node) -> Part:
         http=HttpSource() if source.http else None,
         rules=live.rules(spec),
         deadline_milliseconds=spec.deadline_milliseconds,
+        regions=_regions(spec),
     )
     image, principal = site.platform.images["edge"], _principal(site, node, "router")
     opened = _opened(spec)
@@ -139,6 +143,12 @@ def _router(site: Site, node: Node) -> Part:
         node_port=opened,
         settled=live.settled(config),
     )
+
+
+def _regions(spec: JointInference) -> Regions | None:
+    """What a router needs of them; the tiles' side is the edge server's."""
+    asked = spec.hard_examples.regions
+    return Regions.model_validate(asked.model_dump(exclude={"side"})) if asked else None
 
 
 def _opened(spec: JointInference) -> tuple[str, int] | None:

@@ -270,6 +270,7 @@ SETTLED: list[dict[str, Any]] = [
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "threshold": 0.05, "calibration": KNOTS}]}},
     {"hardExamples": {"miners": [{"miner": "Entropy", "budget": 0.2}]}},
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "threshold": 0.2}]}},
+    {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4}}},
     {"hardExamples": {"miners": [{"miner": "Random", "budget": 0.2}]}},
     {"hardExamples": {"miners": [{"miner": "ScoreMargin", "budget": 0.2}, {"miner": "Random", "budget": 0.1}]}},
 ]
@@ -285,6 +286,18 @@ def test_live_settings_replace_no_pod_but_reach_config_and_hub(
     if "replay" not in change:
         old, new = (files(pick(plan, "Secret", "yard-edge-n1-router"))["router.json"] for plan in (before, after))
         assert old != new
+
+
+def test_regions_reach_the_edge_server_and_the_router(world: Any, pick: Any, files: Any) -> None:
+    hard = {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4, "learning": "None"}}
+    found = []
+    for parts in ({}, {"hardExamples": hard}):
+        plan = desired(world.joint(**parts), world.seen(), NOW)
+        for role in ("edge", "router"):
+            config = json.loads(files(pick(plan, "Secret", f"yard-edge-n1-{role}"))[f"{role}.json"])
+            found.append(config["regions"])
+    asked = {"threshold": 0.4, "cell": 8, "quality": 75, "learning": "None"}
+    assert found == [None, None, {"side": 48}, asked]
 
 
 NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
