@@ -66,11 +66,11 @@ def photos(count: int = 12) -> Listed:
 
 
 def setting() -> Setting:
-    return Setting(Colours(weak=False), Codec(90), GRID, 8, Link(20e6, 0.04), 250.0, 1)
+    return Setting(Colours(weak=False), Codec(90), GRID, Link(20e6, 0.04), 250.0, 1)
 
 
 def evidence() -> list[Seen]:
-    return look(photos(), Colours(weak=True), Colours(weak=False), Codec(90), lambda: None)
+    return look(photos(), Colours(weak=True), Colours(weak=False), Codec(90), 8, lambda: None)
 
 
 def found(name: str, regions: bool) -> Router:
@@ -171,11 +171,15 @@ def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Pat
     assert result.exit_code == 0, result.output
     facts = json.loads((tmp_path / "joint.json").read_text())
     assert facts["cloud_only"]["miou"] > facts["edge_only"]["miou"]
-    assert {(entry["name"], entry["regions"]) for entry in facts["miners"]} >= {("Entropy", True), ("Oracle", False)}
+    assert {(entry["name"], entry["chooses"]) for entry in facts["miners"]} >= {
+        ("Entropy", "regions"),
+        ("Oracle", "frames"),
+        ("Quality", "quality"),
+    }
     for entry in facts["miners"]:
         assert {"upload_fraction", "bytes", "miou"} <= set(entry["curve"][0])
         assert {"oracle_area_fraction", "gain_kept", "gate_ms", "latency_ms"} <= set(entry)
-    assert "gain kept" in result.output
+    assert "kept at 30%" in result.output
     assert (tmp_path / "joint.png").stat().st_size > 10_000
 
 

@@ -1,11 +1,14 @@
 """`umiak bench joint`: the product's evidence, a table of accuracy against bytes that anybody can print again."""
 
+import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,20 +17,22 @@ from umiak_workers.adapters.modelstore import local_folder
 from umiak_workers.bench.joint import report
 from umiak_workers.bench.joint.cloud import CloudLabels, labellings
 from umiak_workers.bench.joint.evidence import Codec, Seen, look
-from umiak_workers.bench.joint.replay import Link, Setting, replay
-from umiak_workers.bench.joint.routers import Router, routers
+from umiak_workers.bench.joint.replay import Link, Setting, at_qualities, replay
+from umiak_workers.bench.joint.routers import Kind, Router, routers
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.regions import Grid
-from umiak_workers.datasets.sample import Dataset
+from umiak_workers.datasets.sample import Dataset, walk
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.predictors.onnx import OnnxSegmenter
 
 console = Console()
 FRAMES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 """Shares of photos on a whole-photo router's curve."""
-TILES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+TILES = (0.0, 0.05, 0.15, 0.35, 0.65)
 """Shares of tiles on a region router's curve."""
+QUALITIES = (1, 5, 15, 30, 50, 75)
+"""WebP qualities at which all photos are sent whole."""
 
 
 def joint(
@@ -41,9 +46,9 @@ def joint(
     ] = "both",
     link: Annotated[str, typer.Option(help="RATE,RTT in Mbit/s and ms: a computed link, nothing is sent.")] = "20,40",
     deadline: Annotated[float, typer.Option(help="Milliseconds in which an answer is in time.")] = 250.0,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="WebP quality of uploads.")] = 75,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="WebP quality of uploads.")] = 15,
     side: Annotated[int, typer.Option(min=8, help="Pixels of a tile's side.")] = 48,
-    cell: Annotated[int, typer.Option(min=1, help="Pixels of the cells that unchosen parts are sent as.")] = 8,
+    cell: Annotated[int, typer.Option(min=1, help="Pixels of the cells that unchosen parts are sent as.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the random router and the bootstrap.")] = 1,
     out: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
@@ -51,8 +56,9 @@ def joint(
 ) -> None:
     """Accuracy, bytes and latency of every way to choose what the cloud gets to see (about 10 minutes per 100 photos).
 
-    Whole photos and parts of photos go through the same codec, so bytes compare like with like. A photo sent in part
-    is sharp in the chosen tiles and coarse elsewhere; its bytes are those of the file that would be sent.
+    Cloud-only gets every photo as it came. Routers send whole photos, or parts of them, through a codec; a photo sent
+    in part is sharp in the chosen tiles and coarse elsewhere, and its bytes are those of the file that would be sent.
+    The router "Quality" chooses nothing: it sends every photo, written worse and worse.
 
     Examples:
 
@@ -65,20 +71,20 @@ def joint(
     size = samples[0].image.shape
     codec, grid = Codec(quality), Grid(size[0], size[1], side)
     answering = CloudLabels(models[0], models[-1], Fusion(labels=labels))
-    setting = Setting(answering, codec, grid, cell, _link(link), deadline, seed)
+    setting = Setting(answering, codec, grid, _link(link), deadline, seed)
     with _bar() as bar:
-        evidence = [_seen(bar, samples, model, answering, codec) for model in models[:-1]]
+        evidence = [_seen(bar, samples, model, answering, codec, cell) for model in models[:-1]]
         task = bar.add_task("ways to label", total=len(samples))
         ways = labellings(samples, models[0], models[-1], codec, lambda: bar.advance(task))
         seen = evidence[0]
         routed = tuple(_routed(bar, router, seen, setting) for router in routers(tuple(seen[0].scores), seed))
+        routed += (_by_quality(bar, seen, setting),)
     result = report.Result(
         data=portable(data),
         classes=models[0].card.classes,
         names=[photo.name for photo in seen],
         edges=tuple(_edge_alone(model, found, deadline) for model, found in zip(models, evidence, strict=False)),
-        cloud=_cloud_alone(models[-1], seen, setting),
-        source_bytes=_source_bytes(samples),
+        cloud=_cloud_alone(models[-1], seen, setting, _source_bytes(samples)),
         routed=routed,
         labellings=ways,
         settings={
@@ -133,9 +139,11 @@ def _bar() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console)
 
 
-def _seen(bar: Progress, samples: Dataset, edge: OnnxSegmenter, cloud: CloudLabels, codec: Codec) -> list[Seen]:
+def _seen(
+    bar: Progress, samples: Dataset, edge: OnnxSegmenter, cloud: CloudLabels, codec: Codec, cell: int
+) -> list[Seen]:
     task = bar.add_task(f"{edge.card.name} and {cloud.card.name} alone", total=len(samples))
-    seen = look(samples, edge, cloud, codec, lambda: bar.advance(task))
+    seen = look(samples, edge, cloud, codec, cell, lambda: bar.advance(task))
     if not seen:
         raise ConfigError("--data: no photo has a label")
     if len({photo.label.shape for photo in seen}) > 1:
@@ -145,26 +153,39 @@ def _seen(bar: Progress, samples: Dataset, edge: OnnxSegmenter, cloud: CloudLabe
 
 def _routed(bar: Progress, router: Router, seen: list[Seen], setting: Setting) -> report.Routed:
     shares = TILES if router.regions else FRAMES
-    what = f"{router.name}, {'regions' if router.regions else 'frames'}"
-    task = bar.add_task(what, total=len(shares) * len(seen))
+    kind: Kind = "regions" if router.regions else "frames"
+    task = bar.add_task(f"{router.name}, {kind}", total=len(shares) * len(seen))
     points, gate = replay(router, seen, shares, setting, lambda: bar.advance(task))
-    return report.Routed(router.name, router.regions, tuple(points), gate)
+    return report.Routed(router.name, kind, tuple(points), gate)
+
+
+def _by_quality(bar: Progress, seen: list[Seen], setting: Setting) -> report.Routed:
+    task = bar.add_task("Quality, all photos", total=len(QUALITIES) * len(seen))
+    points = at_qualities(seen, QUALITIES, setting, lambda: bar.advance(task))
+    return report.Routed("Quality", "quality", tuple(points), 0.0)
 
 
 def _edge_alone(model: OnnxSegmenter, seen: list[Seen], deadline: float) -> report.Alone:
-    return report.alone_from(model.card.name, seen, False, [photo.times.edge for photo in seen], deadline)
+    counts = tuple(photo.edge_counts for photo in seen)
+    return report.alone_from(model.card.name, counts, 0.0, [photo.times.edge for photo in seen], deadline)
 
 
-def _cloud_alone(model: OnnxSegmenter, seen: list[Seen], setting: Setting) -> report.Alone:
-    late = [photo.times.encode + setting.link.milliseconds(photo.whole_bytes) + photo.times.cloud for photo in seen]
-    return report.alone_from(model.card.name, seen, True, late, setting.deadline)
+def _cloud_alone(model: OnnxSegmenter, seen: list[Seen], setting: Setting, size: float) -> report.Alone:
+    """Every photo, as it came, answered by the cloud."""
+    counts = tuple(photo.untouched for photo in seen)
+    late = [setting.link.milliseconds(round(size)) + photo.times.cloud for photo in seen]
+    return report.alone_from(f"cloud: {model.card.name}", counts, size, late, setting.deadline)
 
 
 def _source_bytes(samples: Dataset) -> float:
-    """Mean size of the files as they came, 0 where there are none."""
-    sizes = [path.stat().st_size for path in _files(samples)]
-    return sum(sizes) / len(sizes) if sizes else 0.0
+    """Mean size of the photos as they came; made ones count as the JPEG that a camera would send."""
+    sizes: list[int] = [path.stat().st_size for path in getattr(samples, "photos", ())]
+    if not sizes:
+        sizes = [len(_jpeg(sample.image)) for sample in walk(samples)]
+    return sum(sizes) / len(sizes)
 
 
-def _files(samples: Dataset) -> Iterator[Path]:
-    yield from getattr(samples, "photos", ())
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    written = io.BytesIO()
+    Pillow.fromarray(image).save(written, "JPEG", quality=95)
+    return written.getvalue()

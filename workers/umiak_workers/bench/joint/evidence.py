@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from umiak_workers.core.metrics import Counts, confusion
+from umiak_workers.core.regions import coarse
 from umiak_workers.core.scores import entropy, margin, softmax
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.predictors.scoring import Answers
@@ -51,11 +52,13 @@ class Times:
 class Seen:
     """One labelled photo. `scores` are maps of hardness at the edge model's own resolution, higher = harder.
 
-    `cloud` are the cloud's labels for the whole photo, uploaded as `whole_bytes` of the codec.
+    `cloud` are the cloud's labels for the whole photo, uploaded as `whole_bytes` of the codec; `blurred` is the photo
+    as parts of it are sent that nobody chose; `untouched` counts the cloud's answer to the photo as it came.
     """
 
     name: str
     image: Image
+    blurred: Image
     label: Labels
     edge: Labels
     cloud: Labels
@@ -65,14 +68,19 @@ class Seen:
     times: Times
     edge_counts: Counts
     cloud_counts: Counts
+    untouched: Counts
 
 
-def look(samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, tick: Callable[[], None]) -> list[Seen]:
+def look(
+    samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, cell: int, tick: Callable[[], None]
+) -> list[Seen]:
     """Every labelled photo through both models; photos without a label are left out."""
-    return list(_look(samples, edge, cloud, codec, tick))
+    return list(_look(samples, edge, cloud, codec, cell, tick))
 
 
-def _look(samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, tick: Callable[[], None]) -> Iterator[Seen]:
+def _look(
+    samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, cell: int, tick: Callable[[], None]
+) -> Iterator[Seen]:
     classes = len(edge.card.classes)
     for index in range(len(samples)):
         sample = samples[index]
@@ -89,6 +97,7 @@ def _look(samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, tick: C
         yield Seen(
             name=sample.name,
             image=sample.image,
+            blurred=coarse(sample.image, cell),
             label=sample.label,
             edge=answer.labels,
             cloud=better.labels,
@@ -98,6 +107,7 @@ def _look(samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, tick: C
             times=Times(*(1000 * (after - before) for before, after in itertools.pairwise(moments))),
             edge_counts=confusion(sample.label, answer.labels, classes),
             cloud_counts=confusion(sample.label, better.labels, classes),
+            untouched=confusion(sample.label, cloud.predict(sample.image).labels, classes),
         )
 
 

@@ -6,7 +6,7 @@ seed alone and repeats to the last digit; times are those of this machine.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from umiak_workers.bench.joint.curve import Point
 from umiak_workers.bench.joint.evidence import Codec, Seen
 from umiak_workers.bench.joint.routers import Router, Scores
 from umiak_workers.core.metrics import Counts, block_bootstrap, confusion, mean_iou, pixel_accuracy
-from umiak_workers.core.regions import Grid, foveated
+from umiak_workers.core.regions import Grid
 from umiak_workers.predictors.scoring import Answers
 
 BLOCK = 10
@@ -38,12 +38,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Setting:
-    """What every replay shares. `cell`: pixels of the cells that unchosen parts are sent as."""
+    """What every replay shares."""
 
     cloud: Answers
     codec: Codec
     grid: Grid
-    cell: int
     link: Link
     deadline: float
     """Milliseconds."""
@@ -78,6 +77,19 @@ def replay(
     return points, gate
 
 
+def at_qualities(seen: list[Seen], qualities: Sequence[int], setting: Setting, tick: Callable[[], None]) -> list[Point]:
+    """Every photo, whole, at each quality of the codec: what bytes buy when nobody chooses."""
+    points = []
+    for quality in qualities:
+        cheaper = replace(setting, codec=Codec(quality))
+        answers = []
+        for photo in seen:
+            answers.append(_regions(photo, np.ones((setting.grid.rows, setting.grid.columns), bool), cheaper, 0.0))
+            tick()
+        points.append(_point(answers, setting))
+    return points
+
+
 def highest(scores: list[Scores], share: float) -> list[NDArray[np.bool_]]:
     """Which photos or tiles are among the highest `share` of all: what a budget controller settles on, in hindsight.
 
@@ -104,7 +116,7 @@ def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: flo
         return Answered(photo.edge_counts, 0.0, 0, own)
     begun = time.perf_counter()
     asked = setting.grid.pixels(chosen)
-    upload = setting.codec.encode(foveated(photo.image, asked, setting.cell))
+    upload = setting.codec.encode(np.where(asked[:, :, None], photo.image, photo.blurred))
     answer = setting.cloud.predict(setting.codec.decode(upload))
     spent = 1000 * (time.perf_counter() - begun)
     final = np.where(asked, answer.labels, photo.edge)

@@ -9,12 +9,14 @@ from rich.table import Table
 
 from umiak_workers.bench.joint.cloud import Labelling
 from umiak_workers.bench.joint.curve import Point, area_fraction, at_bytes, gain_kept
-from umiak_workers.bench.joint.evidence import Seen
+from umiak_workers.bench.joint.routers import Kind
 from umiak_workers.core.metrics import Counts, block_bootstrap, block_bootstrap_difference, class_iou, mean_iou
 from umiak_workers.core.metrics import pixel_accuracy as accuracy
 
 BUDGET = 0.3
 """Share of cloud-only's bytes at which routers are compared."""
+TIGHT = (0.1, 0.05)
+"""Smaller shares that the table shows too."""
 BLOCK = 10
 
 
@@ -57,14 +59,14 @@ class Routed:
     """One router's curve."""
 
     name: str
-    regions: bool
+    kind: Kind
     points: tuple[Point, ...]
     gate_milliseconds: float
 
     @property
     def title(self) -> str:
         """Its name and what it chooses."""
-        return f"{self.name}, {'regions' if self.regions else 'frames'}"
+        return f"{self.name}, {self.kind}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,6 @@ class Result:
     names: list[str]
     edges: tuple[Alone, ...]
     cloud: Alone
-    source_bytes: float
     routed: tuple[Routed, ...]
     labellings: tuple[Labelling, ...]
     settings: dict[str, object]
@@ -93,18 +94,22 @@ class Result:
         low, high = block_bootstrap_difference(edge.counts, self.cloud.counts, block, self.seed)
         return self.cloud.miou - edge.miou, low, high
 
-    def kept(self, routed: Routed) -> float:
-        """Share of the gain kept at BUDGET of cloud-only's bytes."""
-        return gain_kept(routed.points, BUDGET * self.cloud.bytes, self.edge.miou, self.cloud.miou)
+    def kept(self, routed: Routed, budget: float = BUDGET) -> float:
+        """Share of the gain kept at this share of cloud-only's bytes; below a curve's first point nothing is asked."""
+        points = (self._nothing(), *routed.points)
+        return gain_kept(points, budget * self.cloud.bytes, self.edge.miou, self.cloud.miou)
 
     def area(self, routed: Routed) -> float:
-        """Where its curve lies between random and the oracle that choose the same kind of thing."""
-        peers = {peer.name: peer.points for peer in self.routed if peer.regions == routed.regions}
+        """Where its curve lies between random and the oracle that choose the same kind of thing; NaN without such."""
+        peers = {peer.name: peer.points for peer in self.routed if peer.kind == routed.kind}
+        if not {"Random", "Oracle"} <= set(peers):
+            return float("nan")
         return area_fraction(routed.points, peers["Random"], peers["Oracle"])
 
-    def best_whole(self, budget: float) -> float:
-        """The best that routing whole photos by anything but labels reaches with so many bytes."""
-        return max(at_bytes(peer.points, budget) for peer in self.routed if not peer.regions and peer.name != "Oracle")
+    def _nothing(self) -> Point:
+        """Nothing uploaded."""
+        miou, late = self.edge.miou, self.edge.latency
+        return Point(0.0, 0.0, miou, miou, miou, miou, late, self.edge.deadline_hits)
 
     def as_json(self) -> dict[str, object]:
         """The file that `--json` writes."""
@@ -114,10 +119,7 @@ class Result:
             "settings": self.settings,
             "edge_only": self.edge.as_json(self.classes, self.names, self.seed),
             "edges": [edge.as_json(self.classes, self.names, self.seed) for edge in self.edges],
-            "cloud_only": {
-                **self.cloud.as_json(self.classes, self.names, self.seed),
-                "source_bytes": round(self.source_bytes, 1),
-            },
+            "cloud_only": self.cloud.as_json(self.classes, self.names, self.seed),
             "gains": [
                 dict(zip(("edge", "gain", "low", "high"), (edge.name, *_rounded(self.gain(edge))), strict=True))
                 for edge in self.edges
@@ -130,14 +132,20 @@ class Result:
         middle = min(routed.points, key=lambda point: abs(point.bytes - BUDGET * self.cloud.bytes))
         return {
             "name": routed.name,
-            "regions": routed.regions,
+            "chooses": routed.kind,
             "curve": [point.as_json() for point in routed.points],
-            "oracle_area_fraction": round(self.area(routed), 4),
-            "gain_kept": round(self.kept(routed), 4),
+            "oracle_area_fraction": _number(self.area(routed)),
+            "gain_kept": _number(self.kept(routed)),
+            "gain_kept_at": {f"{share:g}": _number(self.kept(routed, share)) for share in TIGHT},
             "gate_ms": round(routed.gate_milliseconds, 4),
             "latency_ms": middle.latency,
             "deadline_hits": round(middle.deadline_hits, 4),
         }
+
+
+def _number(value: float) -> float | None:
+    """Four digits; None where there is no number, which JSON does not know."""
+    return round(value, 4) if value == value else None
 
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -174,15 +182,16 @@ def models_table(result: Result) -> Table:
 def routers_table(result: Result) -> Table:
     """Each router at BUDGET of cloud-only's bytes, and its curve as a whole."""
     budget = BUDGET * result.cloud.bytes
-    title = f"routed: at {budget:.0f} bytes per photo, {BUDGET:.0%} of cloud-only's"
-    table = Table("router", "chooses", "mIoU", "gain kept", "area to oracle", "gate ms", "ms mean / p95", title=title)
+    title = f"routed; mIoU and latency at {budget:.0f} bytes per photo, {BUDGET:.0%} of cloud-only's"
+    kept = [f"kept at {share:.0%}" for share in (BUDGET, *TIGHT)]
+    table = Table("router", "chooses", "mIoU", *kept, "area to oracle", "gate ms", "ms mean / p95", title=title)
     for routed in result.routed:
         middle = min(routed.points, key=lambda point: abs(point.bytes - budget))
         table.add_row(
             routed.name,
-            "regions" if routed.regions else "frames",
+            routed.kind,
             f"{at_bytes(routed.points, budget):.4f}",
-            f"{result.kept(routed):.0%}",
+            *(f"{result.kept(routed, share):.0%}" for share in (BUDGET, *TIGHT)),
             f"{result.area(routed):.2f}",
             f"{routed.gate_milliseconds:.2f}",
             f"{middle.latency['mean']:.0f} / {middle.latency['p95']:.0f}",
@@ -219,7 +228,7 @@ def plot(result: Result, out: Path) -> None:
     for number, routed in enumerate(result.routed):
         points = sorted(routed.points, key=lambda point: point.bytes)
         style = {"Random": ":", "Oracle": "--"}.get(routed.name, "-")
-        marker = "s" if routed.regions else "o"
+        marker = {"frames": "o", "regions": "s", "quality": "D"}[routed.kind]
         kilobytes = [point.bytes / 1000 for point in points]
         axes.plot(
             kilobytes,
@@ -241,13 +250,13 @@ def plot(result: Result, out: Path) -> None:
     pyplot.close(figure)
 
 
-def alone_from(name: str, seen: list[Seen], cloud: bool, times: list[float], deadline: float) -> Alone:
-    """One model's answers taken from the evidence; `times` in milliseconds per photo, all stages."""
+def alone_from(name: str, counts: tuple[Counts, ...], size: float, times: list[float], deadline: float) -> Alone:
+    """One model's answers; `size` bytes uploaded per photo, `times` in milliseconds per photo, all stages."""
     late = np.array(times)
     return Alone(
         name=name,
-        counts=tuple(photo.cloud_counts if cloud else photo.edge_counts for photo in seen),
-        bytes=float(np.mean([photo.whole_bytes for photo in seen])) if cloud else 0.0,
+        counts=counts,
+        bytes=size,
         latency={
             "mean": round(float(late.mean()), 2),
             "p50": round(float(np.quantile(late, 0.5)), 2),

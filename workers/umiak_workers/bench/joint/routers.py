@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from umiak_workers.core.metrics import mean_iou
 from umiak_workers.core.regions import Grid
 
 Scores = NDArray[np.float64]
+Kind = Literal["frames", "regions", "quality"]
+"""What is chosen: which photos go up whole, which of their tiles go up sharp, or how well all of them are written."""
 
 
 @dataclass(frozen=True)
