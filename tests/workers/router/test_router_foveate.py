@@ -279,10 +279,18 @@ def test_a_part_that_is_not_smaller_is_not_sent() -> None:
     assert in_part(whole, seen(list(range(14))), Regions(threshold=0.5, quality=100)) is whole
 
 
+def test_where_all_is_hard_the_whole_photo_goes_up_written_anew() -> None:
+    whole = whole_of(jpeg(NOISE))
+    parcel = in_part(whole, seen(list(range(15))), REGIONS)
+    assert parcel.sharp_area == 1.0
+    assert parcel.header.media == "image/webp"
+    assert parcel.header.size == len(parcel.photo) < len(whole.photo)
+    assert sum(box.width * box.height for box in parcel.header.regions) == HEIGHT * WIDTH
+
+
 @pytest.mark.parametrize(
     ("photo", "header"),
     [
-        (jpeg(NOISE), seen(list(range(15)))),  # all of it is hard
         (jpeg(NOISE)[:-900], seen([3])),  # cannot be decoded
         (jpeg(NOISE[:64]), seen([3])),  # not the photo that was answered
         (jpeg(NOISE), seen([3]).model_copy(update={"tiles": TILES})),  # tiles of another photo
