@@ -1,5 +1,6 @@
 """What `umiak bench joint` says: one result, as a table, as JSON and as a plot."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,7 @@ def routers_table(result: Result) -> Table:
             routed.kind,
             f"{at_bytes(routed.points, budget):.4f}",
             *(f"{result.kept(routed, share):.0%}" for share in (BUDGET, *TIGHT)),
-            f"{result.area(routed):.2f}",
+            "-" if math.isnan(result.area(routed)) else f"{result.area(routed):.2f}",
             f"{routed.gate_milliseconds:.2f}",
             f"{middle.latency['mean']:.0f} / {middle.latency['p95']:.0f}",
         )
