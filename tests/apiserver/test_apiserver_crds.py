@@ -55,7 +55,7 @@ def test_defaults_are_filled_in(kube: Kube, namespace: str) -> None:
 
 def test_regions_are_absent_or_whole(kube: Kube, namespace: str) -> None:
     hard = {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4}}
-    for wanted, found in (({"miners": hard["miners"]}, None), (hard, {"threshold": 0.4, "side": 48, "cell": 8})):
+    for wanted, found in (({"miners": hard["miners"]}, None), (hard, {"threshold": 0.4, "side": 48, "cell": 2})):
         kube.apply(joint_inference(namespace, hardExamples=wanted))
         body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
         assert body is not None

@@ -85,7 +85,7 @@ def test_regions_are_off_unless_asked_for_and_then_strict() -> None:
             parse_config(RouterConfig, json.dumps({**ROUTER, "regions": wrong}), "config.json")
     regions = parse_config(RouterConfig, json.dumps({**ROUTER, "regions": {"threshold": 0.5}}), "x").regions
     assert regions is not None
-    assert (regions.cell, regions.quality, regions.learning) == (8, 75, "WholePhotoLater")
+    assert (regions.cell, regions.quality, regions.learning) == (2, 75, "WholePhotoLater")
 
 
 def test_constant_rules_take_neither() -> None:

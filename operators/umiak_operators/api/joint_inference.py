@@ -149,7 +149,7 @@ class Regions(Spec):
 
     side: Annotated[int, Field(ge=16, le=512)] = 48
     threshold: Share
-    cell: Annotated[int, Field(ge=2, le=64)] = 8
+    cell: Annotated[int, Field(ge=2, le=64)] = 2
     quality: Annotated[int, Field(ge=1, le=100)] = 75
     learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
 

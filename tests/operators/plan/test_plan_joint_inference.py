@@ -296,7 +296,7 @@ def test_regions_reach_the_edge_server_and_the_router(world: Any, pick: Any, fil
         for role in ("edge", "router"):
             config = json.loads(files(pick(plan, "Secret", f"yard-edge-n1-{role}"))[f"{role}.json"])
             found.append(config["regions"])
-    asked = {"threshold": 0.4, "cell": 8, "quality": 75, "learning": "None"}
+    asked = {"threshold": 0.4, "cell": 2, "quality": 75, "learning": "None"}
     assert found == [None, None, {"side": 48}, asked]
 
 

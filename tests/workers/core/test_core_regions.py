@@ -79,7 +79,7 @@ def test_more_tiles_than_a_message_holds_are_not_said() -> None:
 
 @pytest.mark.parametrize(
     ("threshold", "chosen"),
-    [(0.0, [1, 1, 0, 1]), (0.5, [0, 1, 0, 1]), (0.9, [0, 0, 0, 1]), (1.0, [0, 0, 0, 1])],
+    [(0.0, [1, 1, 1, 1]), (0.05, [1, 1, 0, 1]), (0.5, [0, 1, 0, 1]), (0.9, [0, 0, 0, 1]), (1.0, [0, 0, 0, 1])],
 )
 def test_tiles_above_the_threshold_are_hard_and_always_the_hardest_one(threshold: float, chosen: list[int]) -> None:
     tiles = Tiles(side=8, rows=2, columns=2, hardness=(20, 200, 0, 210))
@@ -88,3 +88,4 @@ def test_tiles_above_the_threshold_are_hard_and_always_the_hardest_one(threshold
 
 def test_where_nothing_is_hard_one_tile_is_chosen_all_the_same() -> None:
     assert hard_tiles(Tiles(side=8, rows=1, columns=3, hardness=(0, 0, 0)), 0.5).sum() == 1
+    assert hard_tiles(Tiles(side=8, rows=1, columns=3, hardness=(0, 0, 9)), 0.0).all()

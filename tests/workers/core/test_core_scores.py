@@ -72,6 +72,4 @@ def test_scores_of_an_older_release_are_read_and_still_have_a_relative_entropy()
 
 def test_a_place_is_hard_by_its_margin_or_by_the_gain_that_the_model_expects() -> None:
     chances = np.asarray([[[0.7, 0.5]], [[0.2, 0.5]], [[0.1, 1e-9]]], dtype=np.float32)
-    assert hardness(np.log(chances), None) == pytest.approx(np.array([[0.5, 1.0]]), abs=1e-5)
-    appeal = np.asarray([[-0.4, 0.3]], dtype=np.float32)
-    assert hardness(np.log(chances), appeal) == pytest.approx(np.array([[0.0, 0.3]]))
+    assert hardness(np.log(chances)) == pytest.approx(np.array([[0.5, 1.0]]), abs=1e-5)

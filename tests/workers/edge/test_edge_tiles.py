@@ -1,4 +1,4 @@
-"""Where a photo is hard, as the edge server says it: by margin or by the model's own appeal, small and bounded."""
+"""Where a photo is hard, as the edge server says it: by margin, small and bounded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,11 +51,12 @@ def test_tiles_are_hard_where_the_margin_is_small(png: Callable[[np.ndarray], by
     assert header.tiles.hardness[4:] == (left, between, right, last)
 
 
-def test_a_model_that_knows_its_appeal_is_believed_and_a_loss_is_no_reason(png: Callable[[np.ndarray], bytes]) -> None:
-    model = Fixed(appeal=np.asarray([[0.4, -0.9]], np.float32))
-    header, _ = predict(model, png(np.zeros((64, 128, 3), np.uint8)), config(64))
-    assert header.tiles is not None
-    assert header.tiles.hardness == (102, 0)
+def test_an_appeal_head_decides_nothing(png: Callable[[np.ndarray], bytes]) -> None:
+    photo = png(np.zeros((64, 128, 3), np.uint8))
+    plain, _ = predict(Fixed(), photo, config(64))
+    judged, _ = predict(Fixed(appeal=np.asarray([[0.4, -0.9]], np.float32)), photo, config(64))
+    assert plain.tiles is not None
+    assert judged.tiles == plain.tiles
 
 
 def test_a_photo_of_too_many_tiles_says_nothing_of_them(png: Callable[[np.ndarray], bytes]) -> None:

@@ -84,7 +84,7 @@ def joint(
         classes=models[0].card.classes,
         names=[photo.name for photo in seen],
         edges=tuple(_edge_alone(model, found, deadline) for model, found in zip(models, evidence, strict=False)),
-        cloud=_cloud_alone(models[-1], seen, setting, _source_bytes(samples)),
+        cloud=_cloud_alone(models[-1], seen, samples, setting),
         routed=routed,
         labellings=ways,
         settings={
@@ -170,19 +170,22 @@ def _edge_alone(model: OnnxSegmenter, seen: list[Seen], deadline: float) -> repo
     return report.alone_from(model.card.name, counts, 0.0, [photo.times.edge for photo in seen], deadline)
 
 
-def _cloud_alone(model: OnnxSegmenter, seen: list[Seen], setting: Setting, size: float) -> report.Alone:
+def _cloud_alone(model: OnnxSegmenter, seen: list[Seen], samples: Dataset, setting: Setting) -> report.Alone:
     """Every photo, as it came, answered by the cloud."""
     counts = tuple(photo.untouched for photo in seen)
-    late = [setting.link.milliseconds(round(size)) + photo.times.cloud for photo in seen]
-    return report.alone_from(f"cloud: {model.card.name}", counts, size, late, setting.deadline)
+    sizes = _source_bytes(samples)
+    late = [setting.link.milliseconds(size) + photo.times.cloud for size, photo in zip(sizes, seen, strict=True)]
+    return report.alone_from(f"cloud: {model.card.name}", counts, sum(sizes) / len(sizes), late, setting.deadline)
 
 
-def _source_bytes(samples: Dataset) -> float:
-    """Mean size of the photos as they came; made ones count as the JPEG that a camera would send."""
-    sizes: list[int] = [path.stat().st_size for path in getattr(samples, "photos", ())]
-    if not sizes:
-        sizes = [len(_jpeg(sample.image)) for sample in walk(samples)]
-    return sum(sizes) / len(sizes)
+def _source_bytes(samples: Dataset) -> list[int]:
+    """Size of each labelled photo as it came; made ones count as the JPEG that a camera would send."""
+    paths = getattr(samples, "photos", None)
+    return [
+        len(_jpeg(sample.image)) if paths is None else paths[index].stat().st_size
+        for index, sample in enumerate(walk(samples))
+        if sample.label is not None
+    ]
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:

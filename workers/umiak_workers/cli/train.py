@@ -109,6 +109,7 @@ def segmentation(
         **({"partial": (partial,)} if partial else {}),
         "seed": (seed,),
     }
+    begin = None if start is None else opened(start)
     recipe = Recipe(
         name=out.name,
         data=tuple(data),
@@ -137,8 +138,8 @@ def segmentation(
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
         licence=facts.licence,
         base_data=data[0] if data[0].startswith("yard:") else None,  # a folder of this machine means nothing elsewhere
-        start=None if start is None else opened(start),
-        made_by=_command_line(data, val, legend, out, start, numbers),
+        start=begin,
+        made_by=(f"{begin.card.made_by}; " if begin else "") + _command_line(data, val, legend, out, start, numbers),
     )
     show(recipe, run(recipe, out, threads), out)
 

@@ -89,7 +89,9 @@ def appeal(
 
         lessons = out_of_fold(pair, samples, folds, School(seed, resume, report))
         network = with_head(base, lessons, steps, seed, report)
-    made_by = _command_line(data, edge, cloud, out, (folds, edge_epochs, cloud_epochs, steps, seed))
+    made_by = f"{base.card.made_by}; " + _command_line(
+        data, edge, cloud, out, (folds, edge_epochs, cloud_epochs, steps, seed)
+    )
     digest = write(network, base, made_by, samples[0], out)
     mended, spoilt = (float(lessons.outcomes[:, kind].mean()) for kind in (0, 1))
     console.print(f"{out}: {digest}")
@@ -158,6 +160,8 @@ def out_of_fold(pair: Pair, samples: Dataset, folds: int, school: School) -> Les
                 size = (len(pair.edge.classes), *mine.logits.shape[1:])
                 logits.append(mine.logits)
                 outcomes.append(outcome_shares(sample.label, mine.labels, better.labels, *size))
+    if not logits:
+        raise ConfigError("--data: no photo has a label")
     return Lessons(np.stack(logits), np.stack(outcomes))
 
 
@@ -179,7 +183,7 @@ def with_head(base: Model, lessons: Lessons, steps: int, seed: int, report: Repo
     """The base model with a head taught by the lessons."""
     torch.manual_seed(seed)
     network = AppealNet(RFNetConfig.model_validate(architecture_of(base.card).config))
-    network.load_state_dict(rebuild(base.card, base.weights).state_dict(), strict=False)
+    network.load_state_dict({**network.state_dict(), **rebuild(base.card, base.weights).state_dict()})
     fit_head(network.appeal, lessons, steps, seed, lambda done, loss: report("head", done, f"loss {loss:.4f}"))
     return network.eval()
 

@@ -138,8 +138,8 @@ class Regions(Config):
     """Uploads in part: a hard frame goes up sharp in its hard tiles and coarse elsewhere."""
 
     threshold: Unit
-    """Tiles harder than this are sent sharp, and in any case the hardest one."""
-    cell: Annotated[int, Field(ge=2, le=64)] = 8
+    """Tiles at least this hard are sent sharp, so 0 means all, and in any case the hardest one."""
+    cell: Annotated[int, Field(ge=2, le=64)] = 2
     """Pixels of a square whose mean is all that is sent of it elsewhere."""
     quality: Annotated[int, Field(ge=1, le=100)] = 75
     """Of the WebP."""

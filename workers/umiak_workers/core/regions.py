@@ -88,9 +88,9 @@ def tiles_of(grid: Grid, hardness: Floats) -> Tiles | None:
 
 
 def hard_tiles(tiles: Tiles, threshold: float) -> Bools:
-    """rows x columns bool: the tiles harder than `threshold` (0..1), and in any case the hardest one."""
+    """rows x columns bool: the tiles at least as hard as `threshold` (0..1), and in any case the hardest one."""
     levels = np.array(tiles.hardness).reshape(tiles.rows, tiles.columns)
-    chosen: Bools = levels > threshold * HARDEST
+    chosen: Bools = levels >= threshold * HARDEST
     chosen[np.unravel_index(np.argmax(levels), levels.shape)] = True
     return chosen
 

@@ -48,13 +48,9 @@ def gate_scores(logits: Logits) -> Scores:
     )
 
 
-def hardness(logits: Logits, appeal: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """hxw in 0..1: where a photo is hard. The gain to expect of the cloud where the model says it, else 1 - margin.
-
-    A negative gain is no reason to ask. Raises InvalidPrediction.
-    """
-    found = 1 - margin(softmax(logits)) if appeal is None else appeal
-    return np.clip(found, 0, 1)
+def hardness(logits: Logits) -> NDArray[np.float32]:
+    """hxw in 0..1: where a photo is hard, 1 - margin. Raises InvalidPrediction."""
+    return np.clip(1 - margin(softmax(logits)), 0, 1)
 
 
 def _unit(values: NDArray[np.float32]) -> float:

@@ -34,7 +34,7 @@ def look(segmenter: Segmenter, image: NDArray[np.uint8], side: int | None = None
     scores, tiles = gate_scores(output.logits), None
     if side is not None:
         grid = Grid(image.shape[0], image.shape[1], side)
-        tiles = tiles_of(grid, hardness(output.logits, output.appeal))
+        tiles = tiles_of(grid, hardness(output.logits))
     return Seen(output.labels, scores, (time.perf_counter() - begun) * 1000, tiles)
 
 

@@ -75,7 +75,7 @@ def outcome_shares(
     rows = np.arange(label.shape[0]) * height // label.shape[0]
     columns = np.arange(label.shape[1]) * width // label.shape[1]
     cells = (rows[:, None] * width + columns).reshape(-1)
-    pixels = np.bincount(cells, minlength=height * width)
+    pixels = np.maximum(np.bincount(cells, minlength=height * width), 1)
     shares = [np.bincount(cells, weights=part.reshape(-1), minlength=height * width) / pixels for part in maps]
     return np.stack(shares).reshape(OUTCOMES, height, width).astype(np.float32)
 

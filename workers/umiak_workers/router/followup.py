@@ -120,13 +120,13 @@ class FollowUp:
         reply: CloudReply,
         milliseconds: float,
         sharp_area: float | None = None,
-    ) -> None:
-        """Write the cloud's late answer to a frame as revision 1, once."""
+    ) -> UmiakError | None:
+        """Write the cloud's late answer to a frame as revision 1, once; why it does not fit, if it does not."""
         try:
             masks = await self._offload(lambda: merged(edge_mask, reply))
         except (MessageError, InvalidPrediction) as error:
             log.warning("a late answer does not fit its frame", frame=answer.frame, reason=str(error))
-            return
+            return error
         entry = await self._answers.find(answer.frame, 0)
         later = answer.model_copy(
             update={
@@ -143,6 +143,7 @@ class FollowUp:
         )
         if entry and await self._answers.commit(later, entry.digest, masks):
             self._announce(Outcome(later, masks))
+        return None
 
     async def close(self) -> None:
         """Stop; what is unfinished stays in the queue."""
@@ -158,8 +159,11 @@ class FollowUp:
             await self.put_off(answer.frame, 0, error, whole=parcel.whole)
             return
         waited = answer.stages_milliseconds.get("cloud", 0.0) + (self._clock.monotonic() - begun) * 1000
-        await self.revise(answer, edge_mask, reply, waited, parcel.sharp_area)
-        await self.settle(answer.frame, reply, last=parcel.last)
+        misfit = await self.revise(answer, edge_mask, reply, waited, parcel.sharp_area)
+        if misfit is not None and parcel.last:  # nothing else would be left of the frame
+            await self.put_off(answer.frame, 0, misfit, whole=parcel.whole)
+        else:
+            await self.settle(answer.frame, reply, last=parcel.last)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -41,7 +41,7 @@ def in_part(whole: Parcel, seen: PredictionHeader, regions: Regions) -> Parcel:
         return whole
     try:
         part = _part(whole, grid, chosen, regions)
-    except InvalidInput as error:
+    except (InvalidInput, MemoryError) as error:
         log.warning("a photo goes up whole", frame=whole.header.frame, reason=str(error))
         return whole
     return part if _size(part) < _size(whole) else whole
@@ -52,7 +52,8 @@ def _part(whole: Parcel, grid: Grid, chosen: Bools, regions: Regions) -> Parcel:
     if image.shape[:2] != (grid.height, grid.width):
         raise InvalidInput(f"it has {image.shape[1]}x{image.shape[0]} pixels, its answer {grid.width}x{grid.height}")
     sharp = grid.pixels(chosen)
-    photo = encode_foveated(foveated(image, sharp, regions.cell), regions.quality)
+    seen = image if chosen.all() else foveated(image, sharp, regions.cell)
+    photo = encode_foveated(seen, regions.quality)
     facts = {
         "digest": "sha256:" + sha256(photo).hexdigest(),
         "size": len(photo),

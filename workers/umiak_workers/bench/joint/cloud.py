@@ -21,33 +21,36 @@ class Labelling:
     """One way to label whole photos in the cloud, on the data set."""
 
     labels: str
+    quality: int | None
+    """Of the codec that the photos went through; None: as they came."""
     miou: float
 
     def as_json(self) -> dict[str, object]:
         """As `fusion` rows of other benchmarks are written; `bench fusion` and `bench sam` measure masks."""
-        return {"labels": self.labels, "vote": None, "sam": None, "miou": round(self.miou, 6)}
+        return {"labels": self.labels, "quality": self.quality, "vote": None, "sam": None, "miou": round(self.miou, 6)}
 
 
 def labellings(
     samples: Dataset, edge: Segmenter, labeller: Segmenter, codec: Codec, tick: Callable[[], None]
 ) -> tuple[Labelling, ...]:
-    """Whole photos through the codec, labelled by the edge model's scores, the labeller's, and both."""
-    classes = len(labeller.card.classes)
-    total = {labels: np.zeros((classes, classes + 1), np.int64) for labels in ("edge", "labeller", "both")}
+    """Whole photos, as they came and through the codec, labelled by edge model, labeller, and both."""
+    classes, qualities = len(labeller.card.classes), (None, codec.quality)
+    ways = [(labels, quality) for quality in qualities for labels in ("edge", "labeller", "both")]
+    total = {way: np.zeros((classes, classes + 1), np.int64) for way in ways}
     for sample in walk(samples):
         tick()
         if sample.label is None:
             continue
-        seen = codec.decode(codec.encode(sample.image))
-        mine, better = edge.predict(seen).logits, labeller.predict(seen).logits
-        for labels, logits in (
-            ("edge", mine),
-            ("labeller", better),
-            ("both", joined(mine, better, Fusion(labels="both"))),
-        ):
-            found = grown_logits(logits, *sample.label.shape).argmax(axis=0).astype(np.uint8)
-            total[labels] += confusion(sample.label, found, classes)
-    return tuple(Labelling(labels, mean_iou(counts)) for labels, counts in total.items())
+        for quality, seen in zip(qualities, (sample.image, codec.decode(codec.encode(sample.image))), strict=True):
+            for labels, logits in _scores(edge, labeller, seen).items():
+                found = grown_logits(logits, *sample.label.shape).argmax(axis=0).astype(np.uint8)
+                total[labels, quality] += confusion(sample.label, found, classes)
+    return tuple(Labelling(labels, quality, mean_iou(counts)) for (labels, quality), counts in total.items())
+
+
+def _scores(edge: Segmenter, labeller: Segmenter, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    mine, better = edge.predict(image).logits, labeller.predict(image).logits
+    return {"edge": mine, "labeller": better, "both": joined(mine, better, Fusion(labels="both"))}
 
 
 class CloudLabels:

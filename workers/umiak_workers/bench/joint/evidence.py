@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from umiak_workers.adapters.photo import encode_foveated
 from umiak_workers.core.metrics import Counts, confusion
 from umiak_workers.core.regions import coarse
 from umiak_workers.core.scores import entropy, margin, softmax
@@ -30,9 +31,7 @@ class Codec:
 
     def encode(self, image: Image) -> bytes:
         """HxWx3 uint8 as WebP."""
-        written = io.BytesIO()
-        Pillow.fromarray(image).save(written, "WEBP", quality=self.quality, method=2)
-        return written.getvalue()
+        return encode_foveated(image, self.quality)
 
     def decode(self, photo: bytes) -> Image:
         """What the other end sees."""
@@ -44,6 +43,7 @@ class Times:
     """Milliseconds of one photo's stages."""
 
     edge: float
+    blur: float
     encode: float
     cloud: float
 
@@ -90,6 +90,8 @@ def _look(
         moments = [time.perf_counter()]
         answer = edge.predict(sample.image)
         moments.append(time.perf_counter())
+        blurred = coarse(sample.image, cell)
+        moments.append(time.perf_counter())
         upload = codec.encode(sample.image)
         moments.append(time.perf_counter())
         better = cloud.predict(codec.decode(upload))
@@ -97,7 +99,7 @@ def _look(
         yield Seen(
             name=sample.name,
             image=sample.image,
-            blurred=coarse(sample.image, cell),
+            blurred=blurred,
             label=sample.label,
             edge=answer.labels,
             cloud=better.labels,

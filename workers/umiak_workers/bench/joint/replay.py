@@ -1,7 +1,8 @@
 """Routers replayed over the evidence: for each budget, what is uploaded, what comes back, and how good and late it is.
 
-The link is computed, not carried: bytes over its rate plus its round trip. Accuracy depends on data, models, codec and
-seed alone and repeats to the last digit; times are those of this machine.
+The link is computed, not carried: bytes over its rate plus its round trip. What edge, codec and cloud take is measured
+once per photo and counts alike for every router, so that latencies differ by what is sent and by nothing else. Accuracy
+depends on data, models, codec and seed alone and repeats to the last digit.
 """
 
 import time
@@ -114,14 +115,13 @@ def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: flo
     own = photo.times.edge + gate
     if not chosen.any():
         return Answered(photo.edge_counts, 0.0, 0, own)
-    begun = time.perf_counter()
     asked = setting.grid.pixels(chosen)
     upload = setting.codec.encode(np.where(asked[:, :, None], photo.image, photo.blurred))
     answer = setting.cloud.predict(setting.codec.decode(upload))
-    spent = 1000 * (time.perf_counter() - begun)
     final = np.where(asked, answer.labels, photo.edge)
     counts = confusion(photo.label, final, len(photo.edge_counts))
-    late = own + spent + setting.link.milliseconds(len(upload))
+    blur = 0.0 if chosen.all() else photo.times.blur
+    late = own + blur + photo.times.encode + setting.link.milliseconds(len(upload)) + photo.times.cloud
     return Answered(counts, float(asked.mean()), len(upload), late)
 
 

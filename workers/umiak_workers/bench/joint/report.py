@@ -202,9 +202,11 @@ def routers_table(result: Result) -> Table:
 
 def labellings_table(result: Result) -> Table:
     """How the cloud labels whole photos, one way beside the other."""
-    table = Table("the cloud labels by the scores of", "mIoU")
+    table = Table("the cloud labels by the scores of", "photos", "mIoU")
     for labelling in result.labellings:
-        table.add_row({"both": "both models"}.get(labelling.labels, f"the {labelling.labels}"), f"{labelling.miou:.4f}")
+        who = {"both": "both models"}.get(labelling.labels, f"the {labelling.labels}")
+        photos = "as they came" if labelling.quality is None else f"WebP quality {labelling.quality}"
+        table.add_row(who, photos, f"{labelling.miou:.4f}")
     return table
 
 
