@@ -60,7 +60,7 @@ def test_infer_in_json_and_in_binary_says_the_same(
     said = result.get_response()
     assert said["id"] == "42"
     assert said["model_version"] == server.digest
-    assert set(said["parameters"]) == {"margin", "max_probability", "entropy"}
+    assert set(said["parameters"]) == {"margin", "max_probability", "entropy", "classes"}
     assert labels.shape == (1, 64, 96)
     reference = client.infer("street", question(pixels, True)).as_numpy("labels")
     assert (labels == reference).all()
