@@ -147,6 +147,21 @@ async def test_a_late_answer_to_a_part_becomes_revision_1(parts: Make, clock: Fa
     assert len(await world.log()) == 2
 
 
+async def test_a_late_answer_to_a_part_that_does_not_fit_leaves_the_example(
+    parts: Make, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = parts(last=True)
+    world.cloud.seconds, ask = 5.0, world.cloud.ask
+    outside = (Box(left=0, top=0, width=9999, height=8),)
+    monkeypatch.setattr(
+        world.cloud, "ask", lambda header, photo: ask(header.model_copy(update={"regions": outside}), photo)
+    )
+    assert (await answered(world, clock)).answer.reason == "DeadlineNear"
+    await clock.advance(4)
+    assert [entry.revision for entry in await world.log()] == [0]
+    assert await world.waiting() == 1, "nothing else is left of the frame"
+
+
 async def test_a_part_that_is_not_ready_in_time_is_not_sent(parts: Make, clock: FakeClock) -> None:
     world = parts(seconds=30.0)
     frame = await world.frame()
