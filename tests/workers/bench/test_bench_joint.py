@@ -188,7 +188,7 @@ def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Pat
     [
         ("--link", "fast", "expected RATE,RTT"),
         ("--link", "0,40", "the rate is above 0"),
-        ("--edge", "https://models.example/edge", "builtin: and file: models"),
+        ("--edge", "https://models.example/edge", "expected a model folder, builtin:NAME or a file: URI"),
     ],
 )
 def test_bad_input_is_named(option: str, value: str, said: str) -> None:

@@ -69,5 +69,5 @@ def test_every_figure_is_printed_and_written(options: list[str], tmp_path: Path)
 def test_a_grid_has_bounds_and_models_are_local(options: list[str]) -> None:
     with pytest.raises(ConfigError, match="1 to 64"):
         call(*options, "--labeller", "", "--grid", "65")
-    with pytest.raises(ConfigError, match="builtin: and file:"):
+    with pytest.raises(ConfigError, match="expected a model folder, builtin:NAME or a file: URI"):
         call(*options, "--labeller", "https://models.example/a")

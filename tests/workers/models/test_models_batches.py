@@ -80,3 +80,9 @@ def test_a_crop_larger_than_the_photo_is_refused_by_name() -> None:
 def test_a_scale_that_is_none_is_refused(smallest: float, largest: float) -> None:
     with pytest.raises(ConfigError, match="scale: expected"):
         Zoom(smallest, largest)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_partial_crops_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="partial: expected a share"):
+        Partial(share)

@@ -14,9 +14,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import fsspec
 import httpx
 
-from umiak_workers.adapters.artefacts import LIMITS, Artefact, builtin_folder, read_artefact
+from umiak_workers.adapters.artefacts import LIMITS, Artefact, builtin_folder, load_model, read_artefact
 from umiak_workers.contract.artefact import MANIFEST, Manifest, model_digest, parse_manifest
-from umiak_workers.contract.errors import ArtefactError, Unavailable
+from umiak_workers.contract.errors import ArtefactError, ConfigError, Unavailable
+from umiak_workers.core.model import Model
 
 _LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 _CHUNK = 1 << 20
@@ -51,6 +52,17 @@ def local_folder(uri: str) -> Path | None:
     if parts.netloc not in ("", "localhost") or not path.startswith("/"):
         raise ArtefactError(f"{uri}: a file: URI is file:/absolute/folder")
     return Path(path)
+
+
+def named_model(text: str) -> Model:
+    """The verified model behind a folder, `builtin:NAME` or `file:` URI, as a person types it on a command line.
+
+    Raises ConfigError for any other URI, ArtefactError for what is no model.
+    """
+    folder = local_folder(text) if split(text).scheme else Path(text)
+    if folder is None:
+        raise ConfigError(f"{text}: expected a model folder, builtin:NAME or a file: URI")
+    return load_model(folder, read_artefact(folder).digest)
 
 
 def split(uri: str) -> SplitResult:

@@ -10,16 +10,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from umiak_workers.adapters.artefacts import load_model, read_artefact
-from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
 from umiak_workers.cli.bench_edge import edge
 from umiak_workers.cli.bench_joint import joint
 from umiak_workers.cli.bench_sam import sam
 from umiak_workers.contract.config import Fusion
-from umiak_workers.contract.errors import ConfigError
-from umiak_workers.core.model import Model
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.predictors.onnx import OnnxSegmenter
 from umiak_workers.predictors.sam import load_sam
@@ -63,9 +60,9 @@ def fusion(
         umiak bench fusion --sweep --data 'yard:dusk?seed=602&frames=20&shot=1' --json rules.json
     """
     torch.set_num_threads(threads)
-    models = [OnnxSegmenter(_model(uri), threads) for uri in (edge, labeller) if uri]
+    models = [OnnxSegmenter(named_model(uri), threads) for uri in (edge, labeller) if uri]
     rules = tuple(sweep(Fusion())) if try_all else (Fusion(),)
-    test = FusionBench(models[0], models[1] if labeller else None, load_sam(_model(sam)), rules, seed)
+    test = FusionBench(models[0], models[1] if labeller else None, load_sam(named_model(sam)), rules, seed)
     rows: list[Row] = []
     for uri in data or UNSEEN:
         samples = open_dataset(uri)
@@ -95,10 +92,3 @@ def table(rows: list[Row], most: int) -> Table:
 def _said(row: Row) -> str:
     rule = row.fusion or Fusion()
     return f"{rule.vote} margin {rule.margin:g} quality {rule.minimum_quality:g} certain {rule.certain:g}"
-
-
-def _model(uri: str) -> Model:
-    folder = local_folder(uri)
-    if folder is None:
-        raise ConfigError(f"{uri}: measuring takes builtin: and file: models")
-    return load_model(folder, read_artefact(folder).digest)

@@ -13,8 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from umiak_workers.adapters.artefacts import load_model, write_artefact
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.edge import Cost, Row, cost, peak_megabytes, rows, take_turns
-from umiak_workers.cli.int8 import FRAMES, made, named_model, photos_for
+from umiak_workers.cli.int8 import FRAMES, made, photos_for
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
 from umiak_workers.datasets.sample import Dataset

@@ -12,8 +12,7 @@ from PIL import Image as Pillow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from umiak_workers.adapters.artefacts import load_model, read_artefact
-from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.joint import report
 from umiak_workers.bench.joint.cloud import CloudLabels, labellings
 from umiak_workers.bench.joint.evidence import Codec, Seen, look
@@ -38,9 +37,9 @@ QUALITIES = (1, 5, 15, 30, 50, 75)
 def joint(
     data: Annotated[str, typer.Option(help="Labelled photos of one size, in order of time: a folder or a yard: URI.")],
     edge: Annotated[
-        list[str], typer.Option(help="Edge model (builtin: or file: URI); the first one's photos are routed.")
+        list[str], typer.Option(help="Edge model (folder, builtin: or file: URI); the first one's photos are routed.")
     ],
-    cloud: Annotated[str, typer.Option(help="The cloud's labeller (builtin: or file: URI).")],
+    cloud: Annotated[str, typer.Option(help="The cloud's labeller, named likewise.")],
     labels: Annotated[
         Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
     ] = "both",
@@ -54,7 +53,7 @@ def joint(
     out: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw mIoU against bytes into this PNG.")] = None,
 ) -> None:
-    """Accuracy, bytes and latency of every way to choose what the cloud gets to see (about 10 minutes per 100 photos).
+    """Accuracy, bytes and latency of every way to choose what the cloud gets to see (about 7 minutes per 100 photos).
 
     Cloud-only gets every photo as it came. Routers send whole photos, or parts of them, through a codec; a photo sent
     in part is sharp in the chosen tiles and coarse elsewhere, and its bytes are those of the file that would be sent.
@@ -62,11 +61,12 @@ def joint(
 
     Examples:
 
-        umiak bench joint --data camvid/val --edge file:street-gate --cloud file:street-regions
+        umiak bench joint --data camvid/val --edge docs/examples/street/street-edge \\
+            --cloud docs/examples/street/street-cloud
 
-        umiak bench joint --data my-photos --edge file:my-edge --cloud file:my-cloud --link 5,80 --json joint.json
+        umiak bench joint --data my-photos --edge my-edge --cloud my-cloud --link 5,80 --json joint.json
     """
-    samples, models = open_dataset(data), [_segmenter(uri, threads) for uri in (*edge, cloud)]
+    samples, models = open_dataset(data), [OnnxSegmenter(named_model(name), threads) for name in (*edge, cloud)]
     _alike(models)
     size = samples[0].image.shape
     codec, grid = Codec(quality), Grid(size[0], size[1], side)
@@ -110,13 +110,6 @@ def joint(
         out.write_text(json.dumps(result.as_json(), indent=1))
     if plot is not None:
         report.plot(result, plot)
-
-
-def _segmenter(uri: str, threads: int) -> OnnxSegmenter:
-    folder = local_folder(uri)
-    if folder is None:
-        raise ConfigError(f"{uri}: measuring takes builtin: and file: models")
-    return OnnxSegmenter(load_model(folder, read_artefact(folder).digest), threads)
 
 
 def _alike(models: list[OnnxSegmenter]) -> None:

@@ -12,14 +12,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from umiak_workers.adapters.artefacts import load_model, read_artefact
-from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.prompting import PromptingBench, Row
 from umiak_workers.bench.sam_throughput import SIZES, Batch, Request, batches, request
 from umiak_workers.cli.import_sam import mask_table
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.core.model import Model
 from umiak_workers.datasets.sample import Dataset, Joined
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.predictors.onnx import OnnxSegmenter
@@ -60,7 +58,7 @@ def sam(
     models = {"edge": _segmenter(edge, threads)}
     if labeller:
         models["labeller"] = _segmenter(labeller, threads)
-    segmenter = load_sam(_model(sam))
+    segmenter = load_sam(named_model(sam))
     sets = {uri: open_dataset(uri) for uri in data or UNSEEN}
     sides = tuple(grid or (16,))
     if min(sides) < 1 or max(sides) > 64:
@@ -145,11 +143,4 @@ def said(encoding: list[Batch], whole: Request) -> str:
 
 
 def _segmenter(uri: str, threads: int) -> OnnxSegmenter:
-    return OnnxSegmenter(_model(uri), threads)
-
-
-def _model(uri: str) -> Model:
-    folder = local_folder(uri)
-    if folder is None:
-        raise ConfigError(f"{uri}: measuring takes builtin: and file: models")
-    return load_model(folder, read_artefact(folder).digest)
+    return OnnxSegmenter(named_model(uri), threads)

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from umiak_workers.adapters.artefacts import folder_named, load_model, write_artefact
-from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.adapters.artefacts import load_model, write_artefact
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
 from umiak_workers.datasets.source import open_dataset, portable
@@ -66,14 +66,6 @@ def photos_for(option: str, uri: str, frames: int) -> list[Image]:
         return spread(open_dataset(uri), frames)
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from error
-
-
-def named_model(text: str) -> Model:
-    """The verified model behind a folder, `builtin:NAME` or `file:` URI; raises ConfigError or ArtefactError."""
-    folder = local_folder(text) if "://" in text else folder_named(text)
-    if folder is None:
-        raise ConfigError(f"{text}: takes a model folder, builtin:NAME or file: URI")
-    return load_model(folder)
 
 
 def _megabytes(model: Model) -> float:

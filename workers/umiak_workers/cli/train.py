@@ -12,9 +12,10 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
-from umiak_workers.cli.train_appeal import appeal, opened, short
+from umiak_workers.cli.train_appeal import appeal, short
 from umiak_workers.cli.train_sam import sam
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
@@ -63,7 +64,7 @@ def segmentation(
     batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
     start: Annotated[
-        str | None, typer.Option(help="Model to go on from (builtin: or file: URI), of the same architecture.")
+        str | None, typer.Option(help="Model to go on from (folder, builtin: or file: URI), of the same architecture.")
     ] = None,
     crop: Annotated[
         tuple[int, int] | None,
@@ -73,7 +74,8 @@ def segmentation(
         tuple[float, float], typer.Option(help="Show things this many times smaller or larger, at random.")
     ] = (1.0, 1.0),
     partial: Annotated[
-        float, typer.Option(help="Share of crops sharp in some tiles only: for a cloud model that answers regions.")
+        float,
+        typer.Option(min=0, max=1, help="Share of crops sharp in some tiles only: for a cloud that answers regions."),
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
@@ -109,7 +111,7 @@ def segmentation(
         **({"partial": (partial,)} if partial else {}),
         "seed": (seed,),
     }
-    begin = None if start is None else opened(start)
+    begin = None if start is None else named_model(start)
     recipe = Recipe(
         name=out.name,
         data=tuple(data),

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from umiak_workers.adapters.artefacts import load_model, read_artefact, write_artefact
-from umiak_workers.adapters.modelstore import local_folder
+from umiak_workers.adapters.artefacts import write_artefact
+from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.contract.artefact import Architecture, Card
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
@@ -46,8 +46,8 @@ class Pair:
 
 def appeal(
     data: Annotated[Path, typer.Option(help="Labelled photos that both models learnt from, in order of time.")],
-    edge: Annotated[str, typer.Option(help="Edge model that gets the head (builtin: or file: URI).")],
-    cloud: Annotated[str, typer.Option(help="The cloud's labeller (builtin: or file: URI).")],
+    edge: Annotated[str, typer.Option(help="Edge model that gets the head (folder, builtin: or file: URI).")],
+    cloud: Annotated[str, typer.Option(help="The cloud's labeller (folder, builtin: or file: URI).")],
     out: Annotated[Path, typer.Option(help="The artefact folder to write.")],
     folds: Annotated[int, typer.Option(min=2, help="Parts of the data; each is answered by models of the others.")] = 3,
     edge_epochs: Annotated[int, typer.Option(min=1, help="Passes of each fold's edge model.")] = 24,
@@ -65,15 +65,15 @@ def appeal(
 
     Examples:
 
-        umiak train appeal --data camvid/train --edge file:street-edge --cloud file:street-cloud --out street-gate
+        umiak train appeal --data camvid/train --edge street-edge --cloud street-cloud --out street-gate
 
-        umiak train appeal --data photos/train --edge file:my-edge --cloud file:my-cloud --out my-gate --folds 2
+        umiak train appeal --data photos/train --edge my-edge --cloud my-cloud --out my-gate --folds 2
     """
     if out.exists():
         raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
     if threads is not None:
         torch.set_num_threads(threads)
-    base, better = opened(edge), opened(cloud)
+    base, better = named_model(edge), named_model(cloud)
     pair = Pair(*_alike(base.card, better.card), edge_epochs, cloud_epochs)
     samples = open_dataset(str(data))
     if len(samples) < 2 * folds:
@@ -96,14 +96,6 @@ def appeal(
     mended, spoilt = (float(lessons.outcomes[:, kind].mean()) for kind in (0, 1))
     console.print(f"{out}: {digest}")
     console.print(f"out of fold the cloud mends {mended:.2%} of the pixels and spoils {spoilt:.2%}; seed {seed}")
-
-
-def opened(uri: str) -> Model:
-    """A model of this machine, with an architecture to train again; raises ConfigError or ArtefactError."""
-    folder = local_folder(uri)
-    if folder is None:
-        raise ConfigError(f"{uri}: training takes builtin: and file: models")
-    return load_model(folder, read_artefact(folder).digest)
 
 
 def architecture_of(card: Card) -> Architecture:
@@ -216,5 +208,5 @@ def _command_line(data: Path, edge: str, cloud: str, out: Path, numbers: tuple[i
 
 
 def short(uri: str) -> str:
-    """A model's URI without the folders of one machine."""
-    return uri if uri.startswith("builtin:") else f"file:{Path(uri.partition(':')[2]).name}"
+    """A model's name without the folders of one machine."""
+    return uri if uri.startswith("builtin:") else Path(uri.removeprefix("file:")).name

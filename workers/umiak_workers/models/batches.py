@@ -49,6 +49,10 @@ class Partial:
     cell: int = 8
     quality: tuple[int, int] = (40, 90)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"partial: expected a share of 0 to 1, not {self.share:g}")
+
 
 class Batches:
     """Endless batches of NxHxWx3 uint8 images and NxHxW uint8 labels: flipped, cropped, zoomed and re-lit."""
