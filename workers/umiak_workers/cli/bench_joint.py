@@ -98,12 +98,7 @@ def joint(
         },
         seed=seed,
     )
-    for table in (
-        report.models_table(result),
-        report.labellings_table(result),
-        report.routers_table(result),
-        report.classes_table(result),
-    ):
+    for table in report.tables(result):
         console.print(table)
     console.print(f"{len(seen)} photos of {portable(data)}; link {link} (Mbit/s, ms) computed; seed {seed}")
     if out is not None:

@@ -97,21 +97,23 @@ def segmentation(
     facts = find_legend(legend, data[0])
     out = out or Path(f"{_name(data[0])}-edge")
     data, val = _parts(data, val or [])
-    numbers: dict[str, tuple[float, ...]] = {
-        "height": (height,),
-        "width": (width,),
-        "channels": (channels,),
-        "decoder": (decoder,),
-        "blocks": (blocks,),
-        **({"epochs": (epochs,)} if minutes is None else {"minutes": (minutes,)}),
-        "batch": (batch,),
-        "learning-rate": (learning_rate,),
-        **({} if crop is None else {"crop": crop}),
-        **({} if scale == (1.0, 1.0) else {"scale": scale}),
-        **({"partial": (partial,)} if partial else {}),
-        "seed": (seed,),
-    }
     begin = None if start is None else named_model(start)
+    shape = {"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks}
+    fit = FitConfig(
+        height=height,
+        width=width,
+        classes=len(facts.classes),
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        minutes=minutes,
+        crop=crop or _usual_crop(height, width),
+        zoom=Zoom(*scale),
+        partial=Partial(partial),
+        checkpoint=resume,
+    )
+    told = _command_line(data, val, legend, out, start, _numbers(fit, channels, decoder, blocks))
     recipe = Recipe(
         name=out.name,
         data=tuple(data),
@@ -119,29 +121,13 @@ def segmentation(
         classes=facts.classes,
         void=facts.void,
         palette=facts.palette,
-        architecture=Architecture(
-            name="rfnet",
-            config={"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks},
-        ),
-        fit=FitConfig(
-            height=height,
-            width=width,
-            classes=len(facts.classes),
-            epochs=epochs,
-            batch=batch,
-            learning_rate=learning_rate,
-            seed=seed,
-            minutes=minutes,
-            crop=crop or (height * 5 // 6, width * 5 // 6),
-            zoom=Zoom(*scale),
-            partial=Partial(partial),
-            checkpoint=resume,
-        ),
+        architecture=Architecture(name="rfnet", config={**shape}),
+        fit=fit,
         sources=(DataSource(name=facts.source, licence=facts.licence, saw=facts.saw),),
         licence=facts.licence,
         base_data=data[0] if data[0].startswith("yard:") else None,  # a folder of this machine means nothing elsewhere
         start=begin,
-        made_by=(f"{begin.card.made_by}; " if begin else "") + _command_line(data, val, legend, out, start, numbers),
+        made_by=f"{begin.card.made_by}; {told}" if begin else told,
     )
     show(recipe, run(recipe, out, threads), out)
 
@@ -181,6 +167,34 @@ def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
         else:
             training.append(uri)
     return training, val or found
+
+
+def _usual_crop(height: int, width: int) -> tuple[int, int]:
+    return height * 5 // 6, width * 5 // 6
+
+
+def _numbers(fit: FitConfig, channels: int, decoder: int, blocks: int) -> dict[str, tuple[float, ...]]:
+    """The options that make this model again; those are left out that say what is usual."""
+    length = {"epochs": (fit.epochs,)} if fit.minutes is None else {"minutes": (fit.minutes,)}
+    unusual: dict[str, tuple[float, ...]] = {}
+    if fit.crop is not None and fit.crop != _usual_crop(fit.height, fit.width):
+        unusual["crop"] = fit.crop
+    if fit.zoom != Zoom():
+        unusual["scale"] = (fit.zoom.smallest, fit.zoom.largest)
+    if fit.partial.share:
+        unusual["partial"] = (fit.partial.share,)
+    return {
+        "height": (fit.height,),
+        "width": (fit.width,),
+        "channels": (channels,),
+        "decoder": (decoder,),
+        "blocks": (blocks,),
+        **length,
+        "batch": (fit.batch,),
+        "learning-rate": (fit.learning_rate,),
+        **unusual,
+        "seed": (fit.seed,),
+    }
 
 
 def _command_line(

@@ -161,6 +161,11 @@ def _sequences(counts: tuple[Counts, ...], names: list[str]) -> Iterator[tuple[s
         yield key, mean_iou(np.sum(mine, axis=0))
 
 
+def tables(result: Result) -> tuple[Table, ...]:
+    """Everything that is printed, in order."""
+    return models_table(result), labellings_table(result), routers_table(result), classes_table(result)
+
+
 def models_table(result: Result) -> Table:
     """Each model alone."""
     table = Table("alone", "mIoU", "95 %", "pixels right", "bytes up", "ms p50 / p95", "in time", "gain of the cloud")
