@@ -54,8 +54,8 @@ images: setup-dev ## build the container images (ARCH=amd64|arm64, IMAGES="edge 
 	@$(VENV)/python tools/images/build.py --arch $(or $(ARCH),amd64) $(ARGS) $(IMAGES)
 
 .PHONY: push-images
-push-images: ## push what make images has built (REGISTRY=registry.example/team)
-	@$(if $(REGISTRY),,echo "push-images: say where to: REGISTRY=registry.example/team" >&2; exit 1;) tools/images/push.py $(ARGS) $(REGISTRY)
+push-images: ## push what make images has built (REGISTRY=registry.example/team, IMAGES="edge hub")
+	@$(if $(REGISTRY),,echo "push-images: say where to: REGISTRY=registry.example/team" >&2; exit 1;) tools/images/push.py $(ARGS) $(REGISTRY) $(IMAGES)
 
 .PHONY: dashboards
 dashboards: setup-dev ## write the Grafana dashboards and their page again (tools/dashboard_panels.py says what they show)

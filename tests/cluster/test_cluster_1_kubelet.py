@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import PLAIN_EDGE, until
+from cluster import CLOUD_ADDRESS, PLAIN_EDGE, until
 from cluster_kit import SYSTEM, Camera, Site, note, page
 from hosts import Failed
+from processes import Processes
 
 pytestmark = pytest.mark.timeout(1500, func_only=True)
+DOCTOR = "umiak doctor"
 TRAINED = 420
 """Seconds that a round may take on a shared machine."""
 
@@ -62,6 +64,49 @@ def asked(site: Site, photo: Path) -> list[dict[str, Any]]:
             return found
     except AssertionError:
         return []
+
+
+def test_the_page_pushes_photos(site: Site) -> None:
+    (block,) = page("install-kubernetes.md")["4. Push photos"]
+    site.shell(f"export NODE={PLAIN_EDGE}; trap 'kill $(jobs -p); rm -rf dusk' EXIT\n{block}", 600)
+
+
+def test_the_doctor_finds_nothing_wrong_and_then_what_is(site: Site) -> None:
+    """Of real kubelets, containers and certificates; then of an image that no node has and nobody can pull."""
+    assert not problems(site)
+    site.cluster.kubectl("set", "image", "-n", SYSTEM, "deployment/umiak-gateway", "*=umiak/gateway:nowhere")
+    until(lambda: "umiak/gateway:nowhere" in str(problems(site)), 120, "not found: ", lambda: site.shell(DOCTOR))
+    site.cluster.kubectl("rollout", "undo", "-n", SYSTEM, "deployment/umiak-gateway")
+    site.cluster.kubectl("rollout", "status", "-n", SYSTEM, "deployment/umiak-gateway", "--timeout=60s")
+    until(lambda: not problems(site), 120, "still ill: ", lambda: site.shell(DOCTOR))
+
+
+def problems(site: Site) -> list[dict[str, Any]]:
+    """What `umiak doctor` calls a problem."""
+    findings = json.loads(site.shell(f"{DOCTOR} --output json || true"))["findings"]
+    return [finding for finding in findings if finding["level"] == "problem"]
+
+
+def test_images_are_pushed_and_pulled(site: Site) -> None:
+    """The page's command fills a real registry, and a kubelet runs what it pulled from there."""
+    registry = f"{CLOUD_ADDRESS}:5000"
+    processes = Processes(site.folder)
+    crane = str(site.cluster.programs["crane"])
+    processes.start("crane", [*site.cluster.cloud.prefix, crane, "registry", "serve", "--address", registry])
+    try:
+        _, push = page("install-kubernetes.md")["1. Images"]
+        own = push.strip().replace("registry.example/team", f"{registry}/team")
+        said = site.shell(f"{own} IMAGES='broker gateway' ARGS=--plain-http", 300)
+        assert said.splitlines()[-2:] == [f"{registry}/team/umiak/{name}:0.1.0" for name in ("broker", "gateway")]
+        site.cluster.node.containerd.trust(registry)
+        site.cluster.kubectl(
+            "set", "image", "-n", SYSTEM, "deployment/umiak-gateway", f"*={registry}/team/umiak/gateway:0.1.0"
+        )
+        site.cluster.kubectl("rollout", "status", "-n", SYSTEM, "deployment/umiak-gateway", "--timeout=120s")
+        site.cluster.kubectl("rollout", "undo", "-n", SYSTEM, "deployment/umiak-gateway")
+        site.cluster.kubectl("rollout", "status", "-n", SYSTEM, "deployment/umiak-gateway", "--timeout=60s")
+    finally:
+        processes.stop()
 
 
 def test_easy_photos_stay_at_the_edge_and_hard_ones_are_seen_by_the_cloud(site: Site, photos: Path) -> None:

@@ -25,6 +25,8 @@ disabled_plugins = [{unused}]
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{folder}/registries"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{plugins}"
     conf_dir = "{folder}/cni"
@@ -73,6 +75,13 @@ class Containerd:
     def load(self, archive: Path) -> None:
         """Import an image's archive."""
         self.ctr("images", "import", str(archive))
+
+    def trust(self, registry: str) -> None:
+        """Pull from `registry` (address:port) by HTTP without TLS."""
+        folder = self.folder / "registries" / registry
+        folder.mkdir(parents=True)
+        told = f'[host."http://{registry}"]\n  capabilities = ["pull", "resolve"]\n'
+        (folder / "hosts.toml").write_text(told)
 
     def ctr(self, *command: str) -> str:
         """Run containerd's own client in the namespace of Kubernetes."""

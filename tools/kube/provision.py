@@ -30,9 +30,6 @@ PACKAGES = {
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
 }
-KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
-"""A module of its own: joined to go.mod it would move Kubernetes' own dependencies."""
-NAMES = (*PACKAGES, "kwok")
 NODE = {"kubelet": "k8s.io/kubernetes/cmd/kubelet", "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy"}
 KUBEEDGE_VERSION = "v1.23.0"
 KUBEEDGE = {
@@ -41,16 +38,22 @@ KUBEEDGE = {
 }
 FOLDERS = {"coredns": "coredns", "cloudcore": "kubeedge", "edgecore": "kubeedge"}
 """Modules of their own, with locks of their own, in folders beside this file."""
-TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
-"""Delays what goes through it, where the kernel cannot; a module of its own."""
-CLUSTER = (*NODE, "coredns", *KUBEEDGE, "toxiproxy")
+ALONE = {
+    "toxiproxy": "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0",  # delays what goes through it
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.7.0",  # simulates nodes; it does not build beside this Kubernetes
+    "crane": "github.com/google/go-containerregistry/cmd/crane@v0.20.6",  # serves as a registry
+}
+"""Modules of their own."""
+NAMES = (*PACKAGES, "kwok")
+CLUSTER = (*NODE, "coredns", *KUBEEDGE, "toxiproxy", "crane")
 KUBEEDGE_DEFINITIONS = "kubeedge-crds"
 """KubeEdge's resource definitions, which lie in its source: a folder beside its programs."""
 CLUSTER_COST = "about 200 MB of Go modules to download and 12 minutes on two idle cores, once"
-HELM_VERSION = "v3.19.5"
-HELM = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
-"""A module of its own too, and optional: only the chart's tests need it."""
-MODULES = {"kwok": KWOK, "helm": HELM, "toxiproxy": TOXIPROXY}
+HELM_MODULE = "helm.sh/helm/v3"
+HELM = {"helm": f"{HELM_MODULE}/cmd/helm"}
+"""Optional: only the chart's tests need it. It shares go.mod with Kubernetes, and so its compiled packages."""
+QUICKLY = "all=-l"
+"""Without inlining the compiler needs a fifth less time, which is most of what a fresh machine waits for."""
 HELM_COST = "about 60 MB of Go modules to download and 2 minutes on two idle cores, once"
 COST = "about 150 MB of Go modules to download and 10 minutes on two idle cores, once (4 GB of Go build cache)"
 
@@ -99,7 +102,7 @@ def existing() -> Path | None:
 def helm() -> Path:
     """The helm program, building it if need be; raises Missing."""
     if (found := program("helm")) is None:
-        make(cache(), lambda: lacking(cache(), ("helm",)), f"helm {HELM_VERSION}", HELM_COST)
+        make(cache(), lambda: lacking(cache(), ("helm",)), f"helm {version(HELM_MODULE)}", HELM_COST)
     return found or cache() / "helm"
 
 
@@ -124,11 +127,11 @@ def lacking(folder: Path, names: Sequence[str] = NAMES) -> list[str]:
     return [name for name in names if not os.access(folder / name, os.X_OK)]
 
 
-def version() -> str:
-    """The Kubernetes version that go.mod pins, for example v1.34.10."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (HERE / "go.mod").read_text(), re.MULTILINE)
+def version(module: str = "k8s.io/kubernetes") -> str:
+    """The version that go.mod pins, of Kubernetes for example v1.34.10."""
+    found = re.search(rf"^\s*{re.escape(module)} (v\S+)", (HERE / "go.mod").read_text(), re.MULTILINE)
     if not found:
-        raise Missing(f"{HERE / 'go.mod'} pins no k8s.io/kubernetes")
+        raise Missing(f"{HERE / 'go.mod'} pins no {module}")
     return found[1]
 
 
@@ -178,13 +181,13 @@ def build_one(go: str, name: str, folder: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     where = HERE / FOLDERS.get(name, ".")
-    if name in MODULES:
-        command = [go, "install", "-trimpath", *(["-ldflags", helm_ldflags()] if name == "helm" else []), MODULES[name]]
+    flags = ["-trimpath", "-gcflags", QUICKLY, "-ldflags", ldflags(name)]
+    if name in ALONE:
+        command = [go, "install", *flags, ALONE[name]]
         environment |= {"GOBIN": str(scratch), "GOFLAGS": ""}
     else:
-        flags = kubeedge_ldflags() if name in KUBEEDGE else ldflags()
-        package = {**PACKAGES, **NODE, **KUBEEDGE}.get(name, ".")
-        command = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{scratch}/{name}", package]
+        package = {**PACKAGES, **HELM, **NODE, **KUBEEDGE}.get(name, ".")
+        command = [go, "build", "-buildvcs=false", *flags, "-o", f"{scratch}/{name}", package]
         environment |= {"GOFLAGS": "-mod=readonly"}
     if name in KUBEEDGE:
         environment |= {"CGO_ENABLED": "1"}  # its SQLite is C
@@ -219,30 +222,38 @@ def run(command: list[str], environment: dict[str, str], where: Path) -> None:
         raise Missing(f"{' '.join(command[:3])} ... failed with {done.returncode}; the lines above say why")
 
 
-def ldflags() -> str:
-    """Linker flags that make the binaries say which Kubernetes they are."""
-    major, minor = version().lstrip("v").split(".")[:2]
+def ldflags(name: str) -> str:
+    """Linker flags of a program that make it say its version."""
+    facts = {"helm": helm_facts, **dict.fromkeys(KUBEEDGE, kubeedge_facts)}.get(name, kubernetes_facts)()
+    return " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in facts.items())])
+
+
+def kubernetes_facts() -> dict[str, str]:
+    """Which Kubernetes it is, where Kubernetes' programs look for it."""
+    major, minor = minor_version()
     facts = {"gitVersion": version(), "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(
-        ["-s", "-w", *(f"-X {package}.{name}={value}" for package in packages for name, value in facts.items())]
-    )
+    return {f"{package}.{name}": value for package in packages for name, value in facts.items()}
 
 
-def helm_ldflags() -> str:
+def helm_facts() -> dict[str, str]:
     """What helm's own build sets: its version, and the Kubernetes that `helm template` and `helm lint` suppose."""
-    major, minor = version().lstrip("v").split(".")[:2]
-    module = "helm.sh/helm/v3"
-    facts = {f"{module}/internal/version.version": HELM_VERSION}
+    major, minor = minor_version()
+    facts = {f"{HELM_MODULE}/internal/version.version": version(HELM_MODULE)}
     for package in ("pkg/chartutil", "pkg/lint/rules"):
-        facts |= {f"{module}/{package}.k8sVersionMajor": major, f"{module}/{package}.k8sVersionMinor": minor}
-    return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in facts.items())])
+        facts |= {f"{HELM_MODULE}/{package}.k8sVersionMajor": major, f"{HELM_MODULE}/{package}.k8sVersionMinor": minor}
+    return facts
 
 
-def kubeedge_ldflags() -> str:
-    """Linker flags that make KubeEdge's programs say which version they are."""
+def kubeedge_facts() -> dict[str, str]:
+    """Which KubeEdge it is, where its programs look for it."""
     package = "github.com/kubeedge/kubeedge/pkg/version"
-    return f"-s -w -X {package}.gitVersion={KUBEEDGE_VERSION} -X {package}.gitCommit=proxy"
+    return {f"{package}.gitVersion": KUBEEDGE_VERSION, f"{package}.gitCommit": "proxy"}
+
+
+def minor_version() -> list[str]:
+    """Kubernetes' major and minor number, for example 1 and 34."""
+    return version().lstrip("v").split(".")[:2]
 
 
 def say(text: str) -> None:
