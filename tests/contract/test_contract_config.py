@@ -61,6 +61,27 @@ def test_a_rule_is_one_threshold_or_one_budget(rule: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("video", "says"),
+    [
+        ({}, "exactly one of uri, file and device"),
+        ({"uri": "rtsp://a/b", "device": "/dev/video0"}, "exactly one of uri, file and device"),
+        ({"uri": "rtsp://user:word@a/b"}, "uri"),
+        ({"uri": "file:/etc/passwd"}, "uri"),
+        ({"file": "/etc/passwd"}, "file"),
+        ({"file": "a/../../b"}, "file"),
+        ({"device": "/dev/sda"}, "device"),
+        ({"uri": "rtsp://a/b", "realtime": True}, "a file's"),
+        ({"device": "/dev/video0", "credentials": "c"}, "a stream's"),
+        ({"file": "a.mp4", "frames_per_second": 0}, "frames_per_second"),
+        ({"file": "a.mp4", "speed": 2}, "speed"),
+    ],
+)
+def test_a_video_is_one_stream_file_or_device(video: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=rf"video.*{says}"):
+        parse_config(RouterConfig, json.dumps({**ROUTER, "video": video}), "config.json")
+
+
+@pytest.mark.parametrize(
     ("rule", "kind"),
     [
         ({"miner": "CloudOnly"}, "plain"),

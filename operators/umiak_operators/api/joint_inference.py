@@ -9,9 +9,12 @@ from umiak_operators.api.quantity import Resources
 from umiak_operators.api.resource import Resource
 from umiak_operators.api.spec import Digest, Name, Share, Spec, Uri, parse_spec
 from umiak_workers.contract.calibration import Knots, check_rising
+from umiak_workers.contract.config import DEVICE_PATTERN, STREAM_PATTERN, VIDEO_FILE_PATTERN
 
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+RESOURCE_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.-]*video[A-Za-z0-9_.-]*$"
 LabelValue = Annotated[str, Field(max_length=63)]
 
 
@@ -49,16 +52,48 @@ class Directory(Spec):
     path: FolderName = "inbox"
 
 
+class Device(Spec):
+    """A camera of the node, which a device plugin gives the router under the name of an extended resource."""
+
+    path: Annotated[str, Field(pattern=DEVICE_PATTERN)]
+    resource: Annotated[str, Field(pattern=RESOURCE_PATTERN, max_length=128)]
+    group: Annotated[int, Field(ge=1, le=65535)] = 44
+
+
+class Video(Spec):
+    """Frames of a stream, of a file of the state volume, or of a camera of the node."""
+
+    uri: Annotated[str, Field(pattern=STREAM_PATTERN, max_length=1024)] | None = None
+    file: Annotated[str, Field(pattern=VIDEO_FILE_PATTERN)] | None = None
+    device: Device | None = None
+    frames_per_second: Annotated[float, Field(gt=0, le=120)] | None = None
+    transport: Literal["tcp", "udp"] = "tcp"
+    credentials_secret: ObjectName | None = None
+    loop: bool = False
+    realtime: bool = False
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Video":
+        if sum(one is not None for one in (self.uri, self.file, self.device)) != 1:
+            raise ValueError("set exactly one of uri, file and device")
+        if self.uri is None and (self.credentials_secret is not None or self.transport != "tcp"):
+            raise ValueError("credentialsSecret and transport are a stream's: set uri, or leave them out")
+        if self.file is None and (self.loop or self.realtime):
+            raise ValueError("loop and realtime are a file's: set file, or leave them out")
+        return self
+
+
 class Source(Spec):
     """Where frames come from: exactly one kind."""
 
     http: Http | None = None
     directory: Directory | None = None
+    video: Video | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> "Source":
-        if (self.http is None) == (self.directory is None):
-            raise ValueError("set exactly one of http and directory")
+        if sum(one is not None for one in (self.http, self.directory, self.video)) != 1:
+            raise ValueError("set exactly one of http, directory and video")
         return self
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from umiak_operators.api.joint_inference import JointInference
+from umiak_operators.api.joint_inference import JointInference, Source, Video
 from umiak_operators.api.resource import Resource
 from umiak_operators.plan import addresses, live, names, objects
 from umiak_operators.plan.model import Node, Observed, Platform
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import STATE, Part, Pod, needs, sized
+from umiak_operators.plan.pods import STATE, Brought, Part, Pod, needs, sized
 from umiak_workers.contract.config import (
     AgentConfig,
     DirectorySource,
@@ -22,6 +22,7 @@ from umiak_workers.contract.config import (
     Regions,
     RouterConfig,
     Tiling,
+    VideoSource,
 )
 from umiak_workers.contract.identity import Principal
 
@@ -82,6 +83,7 @@ def edge_objects(site: Site, node: Node) -> list[Obj]:
     template = pod.template()
     _place(template["spec"], node)
     _own_folder(template["spec"], site.platform)
+    _join_group(template["spec"], site.spec.edge.source)
     found = [
         *pod.secrets(site.namespace, site.platform.operator_key),
         objects.deployment(metadata, own, template, replicas=1, recreate=True),
@@ -127,6 +129,7 @@ def _router(site: Site, node: Node) -> Part:
         task=spec.task,
         directory=DirectorySource(path=source.directory.path) if source.directory else None,
         http=HttpSource() if source.http else None,
+        video=_video(source.video, node) if source.video else None,
         rules=live.rules(spec),
         deadline_milliseconds=spec.deadline_milliseconds,
         regions=_regions(spec),
@@ -141,8 +144,29 @@ def _router(site: Site, node: Node) -> Part:
         _ROUTER_NEEDS,
         port=names.PORTS["router"] if opened else None,
         node_port=opened,
+        brought=_brought(source),
+        devices=(source.video.device.resource,) if source.video and source.video.device else (),
         settled=live.settled(config),
     )
+
+
+def _video(asked: Video, node: Node) -> VideoSource:
+    """What a router needs of it. Each node has its own camera, so the stream's address may hold the node's name."""
+    return VideoSource(
+        uri=asked.uri.replace("{edge}", node.name) if asked.uri else None,
+        file=asked.file,
+        device=asked.device.path if asked.device else None,
+        frames_per_second=asked.frames_per_second,
+        transport=asked.transport,
+        credentials=names.CAMERA_FOLDER if asked.credentials_secret else None,
+        loop=asked.loop,
+        realtime=asked.realtime,
+    )
+
+
+def _brought(source: Source) -> tuple[Brought, ...]:
+    secret = source.video.credentials_secret if source.video else None
+    return (Brought("camera", secret, names.CAMERA_FOLDER),) if secret else ()
 
 
 def _regions(spec: JointInference) -> Regions | None:
@@ -185,6 +209,13 @@ def _place(spec: Obj, node: Node) -> None:
     spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     spec["tolerations"] = [dict(toleration) for toleration in _TOLERATIONS]
     spec["dnsPolicy"] = "Default"
+
+
+def _join_group(spec: Obj, source: Source) -> None:
+    """A device's file belongs to a group of the node, and its plugin does not change that."""
+    device = source.video.device if source.video else None
+    if device:
+        spec["securityContext"]["supplementalGroups"] = [device.group]
 
 
 def _own_folder(spec: Obj, platform: Platform) -> None:

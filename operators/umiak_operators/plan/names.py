@@ -24,6 +24,7 @@ HOST_PATH_ALLOWED: Final = f"{PREFIX}/host-path"  # namespace label, value "allo
 CONFIG_FOLDER: Final = "/etc/umiak"
 STATE_FOLDER: Final = "/var/lib/umiak"
 DATABASE_FOLDER: Final = "/etc/umiak-database"
+CAMERA_FOLDER: Final = "/etc/umiak-camera"
 CONFIG_PATH: Final = f"{CONFIG_FOLDER}/{CONFIG_FILE}"
 
 # a container's own port (loopback in an edge pod)

@@ -59,6 +59,8 @@ class Part:
     keys: Mapping[str, bytes] = field(default_factory=dict)
     """Key files by file name."""
     brought: tuple[Brought, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Extended resources of the node, one of each."""
     settled: Mapping[str, Any] | None = None
     """What of the config a running container cannot take over live; None: all of it."""
 
@@ -161,6 +163,7 @@ def _container(part: Part) -> Obj:
     if part.state:
         mounts.append(mount(STATE, names.STATE_FOLDER))
     resources = part.resources.model_dump(mode="json", exclude_none=True)
+    resources["limits"] |= dict.fromkeys(part.devices, "1")
     found = container(part.role, part.image, names.command(part.role, part.state), resources, mounts)
     if part.port is not None:
         port = {"name": "http", "containerPort": part.port, "protocol": "TCP"}

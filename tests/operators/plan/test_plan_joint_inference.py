@@ -157,6 +157,49 @@ def test_a_port_of_the_node_leads_to_the_router_alone(world: Any, pick: Any, fil
     assert listening(closed) == ["http://127.0.0.1:8500", "http://127.0.0.1:8600"]
 
 
+def filming(world: Any, pick: Any, files: Any, **video: Any) -> tuple[Any, RouterConfig]:
+    """(pod of node n1, config of its router) of edges whose source is a video."""
+    plan = desired(world.joint(edge=world.edge(source={"video": video})), world.seen(), NOW)
+    text = files(pick(plan, "Secret", "yard-edge-n1-router"))["router.json"]
+    pod = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
+    assert restricted(pod) == []
+    return pod, parse_config(RouterConfig, text, "router")
+
+
+def test_a_stream_has_an_address_for_each_node_and_its_password_from_a_secret(
+    world: Any, pick: Any, files: Any
+) -> None:
+    pod, config = filming(
+        world, pick, files, uri="rtsp://camera-{edge}.lan/1", credentialsSecret="gate", transport="udp"
+    )
+    assert config.video is not None
+    assert (config.video.uri, config.video.transport) == ("rtsp://camera-n1.lan/1", "udp")
+    assert (config.directory, config.http) == (None, None)
+    (volume,) = [item for item in pod["volumes"] if item.get("secret", {}).get("secretName") == "gate"]
+    mounted = {
+        container["name"]: [item["mountPath"] for item in container["volumeMounts"] if item["name"] == volume["name"]]
+        for container in pod["containers"]
+    }
+    assert mounted == {"edge": [], "router": [config.video.credentials], "agent": []}
+
+
+def test_a_device_comes_from_a_plugin_and_a_group_and_never_from_the_host(world: Any, pick: Any, files: Any) -> None:
+    device = {"path": "/dev/video2", "resource": "smarter-devices/video2"}
+    pod, config = filming(world, pick, files, device=device, framesPerSecond=5)
+    assert config.video is not None
+    assert (config.video.device, config.video.frames_per_second) == ("/dev/video2", 5)
+    limits = {item["name"]: item["resources"]["limits"] for item in pod["containers"]}
+    assert limits["router"]["smarter-devices/video2"] == "1"
+    assert "smarter-devices/video2" not in {**limits["edge"], **limits["agent"]}
+    assert pod["securityContext"]["supplementalGroups"] == [44]
+    assert not [item for item in pod["volumes"] if "/dev" in str(item)]
+    pod, config = filming(world, pick, files, file="videos/gate.mp4", loop=True, realtime=True)
+    assert config.video is not None
+    assert (config.video.file, config.video.loop, config.video.realtime) == ("videos/gate.mp4", True, True)
+    assert "supplementalGroups" not in pod["securityContext"]
+    assert config.video.credentials is None
+
+
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [

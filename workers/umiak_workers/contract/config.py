@@ -76,6 +76,46 @@ class HttpSource(Config):
     name: Name = "http"
 
 
+STREAM_PATTERN = r"^rtsps?://[^\s@]+$"
+VIDEO_FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62}){0,4}$"
+DEVICE_PATTERN = r"^/dev/video[0-9]{1,3}$"
+
+
+class VideoSource(Config):
+    """Frames of a stream (`uri`), of a file under the state volume (`file`) or of a camera device (`device`)."""
+
+    name: Name = "video"
+    uri: Annotated[str, Field(pattern=STREAM_PATTERN, max_length=65536)] | None = None
+    """RTSP, without user and password."""
+    file: Annotated[str, Field(pattern=VIDEO_FILE_PATTERN)] | None = None
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] | None = None
+    frames_per_second: Annotated[float, Field(gt=0, le=120)] | None = None
+    """Frames beyond this are not looked at; None: all are."""
+    transport: Literal["tcp", "udp"] = "tcp"
+    """How a stream's frames travel."""
+    credentials: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A folder with the files `username` and `password` of the stream, beside this file unless absolute."""
+    loop: bool = False
+    """A file starts again at its end."""
+    realtime: bool = False
+    """A file plays at its own speed, as a camera does, and frames that come too fast are dropped."""
+
+    @property
+    def live(self) -> bool:
+        """Frames do not wait: the newest one wins."""
+        return self.file is None or self.realtime
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "VideoSource":
+        if sum(one is not None for one in (self.uri, self.file, self.device)) != 1:
+            raise ValueError("set exactly one of uri, file and device")
+        if self.uri is None and (self.credentials is not None or self.transport != "tcp"):
+            raise ValueError("credentials and transport are a stream's: set uri, or leave them out")
+        if self.file is None and (self.loop or self.realtime):
+            raise ValueError("loop and realtime are a file's: set file, or leave them out")
+        return self
+
+
 Miner = Literal["ScoreMargin", "MaxProbability", "Entropy", "Random", "EdgeOnly", "CloudOnly"]
 
 
@@ -158,6 +198,7 @@ class RouterConfig(Config):
     task: Task = "semantic-segmentation"
     directory: DirectorySource | None = None
     http: HttpSource | None = HttpSource()
+    video: VideoSource | None = None
     rules: Annotated[tuple[MinerRule, ...], Field(min_length=1, max_length=8)]
     deadline_milliseconds: Annotated[int, Field(ge=10, le=600_000)] = 2000
     queue: Bounds = Bounds(items=2000, bytes=256 * MiB)

@@ -268,6 +268,8 @@ class RouterState(Message):
     at: float
     latency: dict[str, Latency] = {}
     """Route (`edge`, `cloud`) -> how long its answers took."""
+    video_dropped: Count = 0
+    """Frames of a video that came faster than the edge could look at them."""
 
 
 class LiveCost(Message):

@@ -17,6 +17,7 @@ from umiak_workers.router.door import Door
 from umiak_workers.router.frames import Outcome
 from umiak_workers.router.metrics import RouterMetrics
 from umiak_workers.router.pipeline import Pipeline
+from umiak_workers.router.video import VideoSource
 
 PHOTO_KINDS = ("", "image/jpeg", "image/png", "application/octet-stream")
 NUMBER = re.compile(r"^[0-9]{1,18}$")
@@ -32,10 +33,14 @@ class Router:
     pipeline: Pipeline
     answers: AnswerLog
     metrics: RouterMetrics
+    video: VideoSource | None = None
 
     def readiness(self) -> Mapping[str, object]:
-        """Ready as soon as it listens: without an edge server each photo is told so."""
-        return {"ready": True, "frames_in_hand": self.pipeline.running}
+        """Ready as soon as it listens: without an edge server each photo is told so, and a camera may be away."""
+        said: dict[str, object] = {"ready": True, "frames_in_hand": self.pipeline.running}
+        if self.video:
+            said["video"] = {"state": self.video.status.state, "reason": self.video.status.reason}
+        return said
 
 
 def build(router: Router) -> FastAPI:
@@ -48,13 +53,16 @@ def build(router: Router) -> FastAPI:
 
 
 def _frames_route(app: FastAPI, router: Router, default_source: str) -> None:
+    others = {"folder": router.config.directory, "video": router.config.video}
+    taken = {other.name: kind for kind, other in others.items() if other}
+
     @app.post(routes.FRAMES)
     async def push(request: Request) -> Response:
         """A photo in, its one final answer out."""
         query = _query(request, ("source", "sequence", "masks"))
         source = query.get("source", default_source)
-        if router.config.directory and source == router.config.directory.name:
-            raise InvalidInput(f"source {source!r} is a folder's, pushed photos need another one")
+        if source in taken:
+            raise InvalidInput(f"source {source!r} is a {taken[source]}'s, pushed photos need another one")
         every = _choice(query, "masks", ("final", "all")) == "all"
         sequence = _number(query, "sequence") if "sequence" in query else None
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -45,14 +45,19 @@ class Door:
         digest = "sha256:" + hashlib.sha256(photo).hexdigest()
         return Frame(f"{self._edge}/{source}/{number}", digest, media, photo, captured_at, due, fresh)
 
+    async def following(self, source: str) -> int:
+        """The next number of a source, not given out yet."""
+        if source not in self._next:
+            await self._learn(source)
+        return self._next[source]
+
     async def _number(self, source: str, sequence: int | None) -> int:
         if not SOURCE.match(source):
             raise InvalidInput(f"source {source!r} is not a name of lower case letters, digits, dots and dashes")
         if sequence is not None and not 0 <= sequence <= LARGEST_NUMBER:
             raise InvalidInput(f"sequence {sequence} is not within 0..{LARGEST_NUMBER}")
-        if source not in self._next:
-            await self._learn(source)
-        number = self._next[source] if sequence is None else sequence
+        following = await self.following(source)
+        number = following if sequence is None else sequence
         self._next[source] = max(self._next[source], number + 1)
         return number
 

@@ -26,7 +26,8 @@ class Frame:
     """One photo with its id. `due` is the monotonic moment by which its answer must be committed.
 
     `fresh`: the id was given by this router just now, so no earlier answer can exist. `patient`: nobody waits for it,
-    so its deadline starts only when its turn at the edge server comes.
+    so its deadline starts only when its turn at the edge server comes. `looked_at` is called once the edge server has
+    answered it.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Frame:
     due: float
     fresh: bool = False
     patient: bool = False
+    looked_at: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

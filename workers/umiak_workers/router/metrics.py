@@ -1,5 +1,6 @@
 """What the router counts, and the figure it is judged by: its own overhead per frame."""
 
+import threading
 from collections import deque
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -53,6 +54,11 @@ class RouterMetrics:
         self._dropped = Gauge(
             "umiak_queue_dropped", "Examples given up since the start of time", registry=self.registry
         )
+        self._video = Counter(
+            "umiak_video_frames", "Frames of a video by what became of them", ["outcome"], registry=self.registry
+        )
+        self._video_dropped = 0
+        self._guard = threading.Lock()
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def answered(self, answer: Answer, deadline: float) -> None:
@@ -77,6 +83,19 @@ class RouterMetrics:
         """Bytes went to and came from the cloud."""
         self._bytes.labels("up").inc(up)
         self._bytes.labels("down").inc(down)
+
+    def filmed(self, outcome: str) -> None:
+        """What became of a frame of a video; from any thread."""
+        self._video.labels(outcome).inc()
+        if outcome == "dropped":
+            with self._guard:
+                self._video_dropped += 1
+
+    def new_video_drops(self) -> int:
+        """Frames of a video that were dropped since this was asked last."""
+        with self._guard:
+            dropped, self._video_dropped = self._video_dropped, 0
+        return dropped
 
     def filled(self, fill: Fill) -> None:
         """What the queue holds now."""

@@ -163,7 +163,10 @@ class Pipeline:
         async with self._edge_turns:
             if frame.patient:
                 frame = replace(frame, due=self._clock.monotonic() + self._policy.deadline)
-            return frame, await self._predict(frame)
+            prediction = await self._predict(frame)
+        if frame.looked_at:
+            frame.looked_at()
+        return frame, prediction
 
     async def _predict(self, frame: Frame) -> Prediction:
         """The edge's answer; while the edge server is away it is asked again until the frame is due."""

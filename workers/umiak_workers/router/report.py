@@ -15,6 +15,8 @@ from umiak_workers.router.metrics import RouterMetrics
 from umiak_workers.router.pipeline import Stores
 from umiak_workers.router.policy import Policy
 
+VIDEO_DROPPED = "video_dropped"
+"""Key of a running total."""
 LONGEST_GAUGE_AGE = 2.0
 """seconds"""
 log = structlog.get_logger()
@@ -37,6 +39,8 @@ class Reporter:
 
     async def state(self) -> RouterState:
         """Running totals; also refreshes the queue gauges."""
+        if dropped := self._metrics.new_video_drops():
+            await self._stores.answers.count({VIDEO_DROPPED: dropped})
         totals = await self._stores.answers.totals()
         fill = await self._stores.queue.fill(self._clock.now())
         self._metrics.filled(fill)
@@ -53,6 +57,7 @@ class Reporter:
             settings_version=self._policy.settings_version,
             at=self._clock.now(),
             latency=self._metrics.latency(),
+            video_dropped=totals.get(VIDEO_DROPPED, 0),
         )
 
     async def run(self, draw: Callable[[], float]) -> None:

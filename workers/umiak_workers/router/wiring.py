@@ -10,6 +10,7 @@ from pathlib import Path
 
 from umiak_workers.adapters import answer_log, example_queue
 from umiak_workers.adapters.answer_log import AnswerLog
+from umiak_workers.adapters.camera import Place
 from umiak_workers.adapters.clock import Clock, SystemClock
 from umiak_workers.adapters.configfile import Loaded
 from umiak_workers.adapters.database import Database
@@ -38,6 +39,8 @@ from umiak_workers.router.policy import Policy
 from umiak_workers.router.recovery import Recovery
 from umiak_workers.router.report import Reporter
 from umiak_workers.router.settings import SettingsLoop
+from umiak_workers.router.video import VideoSource
+from umiak_workers.router.videoplace import opened_from
 from umiak_workers.router.voice import Voice, presence
 
 EDGE_SECONDS = 30.0
@@ -94,7 +97,10 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
         background = [recovery.run, delivery.run, settings.run, lambda: reporter.run(randomness.random)]
         if config.directory:
             background.append(_directory(config, state, door, pipeline, stores.answers, clock).run)
-        yield Assembly(Router(config, door, pipeline, stores.answers, metrics), tuple(background))
+        video = _video(loaded, state, door, pipeline, stores.answers, metrics, clock, randomness.random)
+        if video:
+            background.append(video.run)
+        yield Assembly(Router(config, door, pipeline, stores.answers, metrics, video), tuple(background))
 
 
 async def _cloud(stack: AsyncExitStack, loaded: Loaded[RouterConfig]) -> CloudPort:
@@ -146,6 +152,26 @@ def _link(stack: AsyncExitStack, loaded: Loaded[RouterConfig], clock: Clock) -> 
     link.start()
     stack.push_async_callback(lambda: asyncio.to_thread(link.stop, presence(config, False, clock.now())))
     return link
+
+
+def _video(
+    loaded: Loaded[RouterConfig],
+    state: Path,
+    door: Door,
+    pipeline: Pipeline,
+    answers: AnswerLog,
+    metrics: RouterMetrics,
+    clock: Clock,
+    draw: Callable[[], float],
+) -> VideoSource | None:
+    asked = loaded.config.video
+    if asked is None:
+        return None
+
+    def place() -> Place:
+        return opened_from(asked, loaded.folder, state)
+
+    return VideoSource(asked, place, state, door, pipeline, answers, clock, draw, metrics.filmed)
 
 
 def _directory(
