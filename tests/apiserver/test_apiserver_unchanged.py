@@ -69,6 +69,9 @@ FULL = {
     },
     "hardExamples": {"miners": [{"miner": "Random", "budget": 0.1}, {"miner": "ScoreMargin", "threshold": 0.4}]},
 }
+DEVICE = {"path": "/dev/video0", "resource": "smarter-devices/video0"}
+FILMING = {"edge": {**FULL["edge"], "source": {"video": {"device": DEVICE, "framesPerSecond": 2.5}}}}
+STREAMING = {"edge": {**FULL["edge"], "source": {"video": {"uri": "rtsp://{edge}/1", "credentialsSecret": "camera"}}}}
 MINIMAL = {"cloud": None, "hardExamples": {"miners": [{"miner": "EdgeOnly"}]}}
 
 
@@ -111,6 +114,8 @@ CASES = {
     "edges on hostPath": lambda kube, namespace: plan_of_joint(kube, namespace, {}, "hostPath"),
     "edges with claims": lambda kube, namespace: plan_of_joint(kube, namespace, {}, "persistentVolumeClaim"),
     "everything set": lambda kube, namespace: plan_of_joint(kube, namespace, FULL, "persistentVolumeClaim"),
+    "a camera of the node": lambda kube, namespace: plan_of_joint(kube, namespace, FILMING, "persistentVolumeClaim"),
+    "a stream": lambda kube, namespace: plan_of_joint(kube, namespace, STREAMING, "persistentVolumeClaim"),
     "edges alone": lambda kube, namespace: plan_of_joint(kube, namespace, MINIMAL, "hostPath"),
     "training round": lambda kube, namespace: plan_of_learning(kube, namespace),
     "promoted candidate": plan_of_patch,

@@ -47,7 +47,21 @@ IMAGES: Final[Mapping[str, Image]] = {
         "operator",
         without=("kubernetes/aio", "numpy", "numpy.libs", "numpy-*", "umiak_workers/builtin/yard-*"),
     ),
-    "edge": Image("Umiak edge: model server, router and agent", ("umiak/edge",), 450 * MEGABYTE, "python", "edge"),
+    "edge": Image(
+        "Umiak edge: model server, router and agent",
+        ("umiak/edge",),
+        450 * MEGABYTE,
+        "python",
+        "edge",
+        without=(
+            "numpy/distutils",
+            "numpy/f2py",
+            "numpy/typing",
+            "onnxruntime/quantization",
+            "onnxruntime/tools",
+            "onnxruntime/transformers",
+        ),
+    ),
     "cloud": Image(
         "Umiak cloud worker and trainer",
         ("umiak/cloud", "umiak/trainer"),

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from umiak_workers.adapters.camera import file as camera_file
+from umiak_workers.adapters.camera import pictures
 from umiak_workers.cli.data import data
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.source import open_dataset
@@ -26,3 +28,19 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already"):
         data(URI, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_yard_as_a_video_shows_the_same_photos(tmp_path: Path) -> None:
+    film = tmp_path / "dusk.mp4"
+    data(URI, tmp_path / "dusk", video=film, rate=5)
+    yard = open_dataset(URI)
+    found = list(pictures(camera_file(film), pytest.fail))
+    assert [round(one.seconds, 2) for one in found] == [0, 0.2, 0.4]
+    for index, one in enumerate(found):
+        pixels = one.frame.to_ndarray(format="rgb24").astype(int)
+        assert np.abs(pixels - yard[index].image[: pixels.shape[0], : pixels.shape[1]].astype(int)).mean() < 8
+    with pytest.raises(ConfigError, match="cannot be written as a video"):
+        data(URI, tmp_path / "again", video=tmp_path / "nowhere" / "dusk.mp4", rate=5)
+    with pytest.raises(ConfigError, match=r"dusk\.mp4: exists already"):
+        data(URI, tmp_path / "more", video=film)
+    assert not (tmp_path / "more").exists()

@@ -143,6 +143,17 @@ async def test_heartbeats_carry_running_totals_over_restarts(inside: Make, clock
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_dropped_frames_of_a_video_are_a_running_total(inside: Make, clock: FakeClock) -> None:
+    for dropped, total in ((3, 3), (2, 5)):
+        world, metrics = inside(), RouterMetrics()
+        reporter = Reporter(world.hub, Stores(world.answers, world.queue), world.policy, metrics, clock, seconds=10)
+        for outcome in ("answered", *["dropped"] * dropped, "undecodable"):
+            metrics.filmed(outcome)
+        await reporter.beat()
+        await reporter.beat()
+        assert [said.video_dropped for said in world.hub.reports] == [total, total]
+
+
 def test_overhead_is_what_was_neither_the_edge_s_nor_the_cloud_s() -> None:
     metrics = RouterMetrics()
     assert metrics.overhead() == (0.0, 0.0)

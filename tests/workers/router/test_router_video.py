@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from video_kit import HEIGHT, RATE, WIDTH, brightness, film
 
 from umiak_workers.adapters import camera
 from umiak_workers.adapters.clock import SystemClock
@@ -23,24 +28,6 @@ from umiak_workers.router.video import VideoSource
 from umiak_workers.router.videoplace import opened_from
 
 Make = Callable[..., Any]
-HEIGHT, WIDTH, RATE = 64, 96, 10
-
-
-def film(path: Path, frames: int, codec: str = "libx264", rate: int = RATE) -> Path:
-    """A video whose frame k is grey of brightness `brightness(k)`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(frames):
-            pixels = np.full((HEIGHT, WIDTH, 3), brightness(number), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-def brightness(number: int) -> int:
-    return 20 + number * 5 % 220
 
 
 def seen(photo: bytes) -> float:
@@ -293,3 +280,8 @@ def test_sampling_keeps_to_its_grid() -> None:
     assert [sampling.wants(number / 10) for number in range(10)] == [1, 0, 0, 1, 0, 1, 0, 0, 1, 0]
     assert [sampling.wants(moment) for moment in (9.0, 9.1, 2.0, 2.2, 2.25)] == [1, 0, 1, 0, 1]
     assert all(Sampling(None).wants(0.0) for _ in range(3))
+
+
+def test_a_router_without_a_video_does_not_load_the_decoder() -> None:
+    code = "import sys, umiak_workers.router.__main__; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

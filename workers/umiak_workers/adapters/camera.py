@@ -139,7 +139,7 @@ def _opened(place: Place) -> InputContainer:
 
 def _reason(error: av.FFmpegError | ValueError) -> str:
     if isinstance(error, av.error.ExitError):
-        return f"nothing comes for {SILENCE_SECONDS:g} s"
+        return "nothing comes"
     return getattr(error, "strerror", None) or type(error).__name__
 
 

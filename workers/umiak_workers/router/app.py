@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -17,7 +18,9 @@ from umiak_workers.router.door import Door
 from umiak_workers.router.frames import Outcome
 from umiak_workers.router.metrics import RouterMetrics
 from umiak_workers.router.pipeline import Pipeline
-from umiak_workers.router.video import VideoSource
+
+if TYPE_CHECKING:  # it loads FFmpeg, which a router without a video does not need
+    from umiak_workers.router.video import VideoSource
 
 PHOTO_KINDS = ("", "image/jpeg", "image/png", "application/octet-stream")
 NUMBER = re.compile(r"^[0-9]{1,18}$")
@@ -33,7 +36,7 @@ class Router:
     pipeline: Pipeline
     answers: AnswerLog
     metrics: RouterMetrics
-    video: VideoSource | None = None
+    video: "VideoSource | None" = None
 
     def readiness(self) -> Mapping[str, object]:
         """Ready as soon as it listens: without an edge server each photo is told so, and a camera may be away."""

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from umiak_workers.adapters import answer_log, example_queue
 from umiak_workers.adapters.answer_log import AnswerLog
-from umiak_workers.adapters.camera import Place
 from umiak_workers.adapters.clock import Clock, SystemClock
 from umiak_workers.adapters.configfile import Loaded
 from umiak_workers.adapters.database import Database
@@ -39,9 +39,10 @@ from umiak_workers.router.policy import Policy
 from umiak_workers.router.recovery import Recovery
 from umiak_workers.router.report import Reporter
 from umiak_workers.router.settings import SettingsLoop
-from umiak_workers.router.video import VideoSource
-from umiak_workers.router.videoplace import opened_from
 from umiak_workers.router.voice import Voice, presence
+
+if TYPE_CHECKING:
+    from umiak_workers.router.video import VideoSource
 
 EDGE_SECONDS = 30.0
 """longest prediction"""
@@ -163,15 +164,24 @@ def _video(
     metrics: RouterMetrics,
     clock: Clock,
     draw: Callable[[], float],
-) -> VideoSource | None:
+) -> "VideoSource | None":
     asked = loaded.config.video
     if asked is None:
         return None
+    from umiak_workers.router.video import VideoSource  # it loads FFmpeg: 25 MB that other routers do not need
+    from umiak_workers.router.videoplace import opened_from
 
-    def place() -> Place:
-        return opened_from(asked, loaded.folder, state)
-
-    return VideoSource(asked, place, state, door, pipeline, answers, clock, draw, metrics.filmed)
+    return VideoSource(
+        asked,
+        lambda: opened_from(asked, loaded.folder, state),
+        state,
+        door,
+        pipeline,
+        answers,
+        clock,
+        draw,
+        metrics.filmed,
+    )
 
 
 def _directory(
