@@ -56,7 +56,6 @@ IMAGES: Final[Mapping[str, Image]] = {
         without=(
             "numpy/distutils",
             "numpy/f2py",
-            "numpy/typing",
             "onnxruntime/quantization",
             "onnxruntime/tools",
             "onnxruntime/transformers",

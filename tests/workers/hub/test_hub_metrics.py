@@ -99,7 +99,7 @@ def test_counters_never_fall_when_an_edge_goes_or_begins_again(figures: Figures)
     assert easy() == 0, "the series is there before the first frame"
     figures.router("edge-1", said(100, bytes_up=1000, bytes_down=10, dropped=1))
     figures.router("edge-2", said(50))
-    figures.router("edge-1", said(120, bytes_up=1500, bytes_down=20, dropped=1))
+    figures.router("edge-1", said(120, bytes_up=1500, bytes_down=20, dropped=1, video_dropped=9))
     assert easy() == 170
     figures.hub.put_owner("plant.watch", KIT.joint_inference("builtin:nothing", NOBODY, edges=("edge-1",)))
     assert easy() == 170, "edge-2 has left"
@@ -107,6 +107,7 @@ def test_counters_never_fall_when_an_edge_goes_or_begins_again(figures: Figures)
     assert easy() == 175, "its state volume was lost"
     assert figures("umiak_fleet_bytes_total", **WATCH, direction="up") == 1500
     assert figures("umiak_fleet_dropped_total", **WATCH) == 1
+    assert figures("umiak_fleet_video_dropped_total", **WATCH) == 9
 
 
 def test_a_restarted_hub_counts_on_from_what_edges_had_said(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def _counted(hub: Hub, joint: Sequence[FleetSpec]) -> Iterator[Metric]:
     frames = CounterMetricFamily("umiak_fleet_frames", "Final answers of edges", labels=[*_OF, "route", "reason"])
     moved = CounterMetricFamily("umiak_fleet_bytes", "Bytes between edges and cloud", labels=[*_OF, "direction"])
     dropped = CounterMetricFamily("umiak_fleet_dropped", "Hard examples that edges gave up", labels=_OF)
+    filmed = CounterMetricFamily(
+        "umiak_fleet_video_dropped", "Frames of videos that came faster than edges could look at them", labels=_OF
+    )
     took = HistogramMetricFamily(
         "umiak_fleet_answer_seconds", "From the photo to its final answer", labels=[*_OF, "route"]
     )
@@ -94,9 +97,10 @@ def _counted(hub: Hub, joint: Sequence[FleetSpec]) -> Iterator[Metric]:
         for direction in ("up", "down"):
             moved.add_metric([*of, direction], totals.bytes[direction])
         dropped.add_metric(of, totals.dropped)
+        filmed.add_metric(of, totals.video_dropped)
         for route in ROUTES:
             took.add_metric([*of, route], *_buckets(totals, route))
-    yield from (frames, moved, dropped, took)
+    yield from (frames, moved, dropped, filmed, took)
 
 
 def route_of(reason: str) -> str:

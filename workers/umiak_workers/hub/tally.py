@@ -49,6 +49,7 @@ class Totals:
     latency: dict[str, Spread] = field(default_factory=lambda: {route: Spread() for route in ROUTES})
     rounds: Counter[str] = field(default_factory=Counter)
     """outcome -> training rounds"""
+    video_dropped: int = 0
 
     def add(self, before: RouterState | None, now: RouterState) -> None:
         """The growth between two words of one router."""
@@ -58,6 +59,7 @@ class Totals:
         self.bytes["up"] += growth(before.bytes_up if before else 0, now.bytes_up)
         self.bytes["down"] += growth(before.bytes_down if before else 0, now.bytes_down)
         self.dropped += growth(before.dropped if before else 0, now.dropped)
+        self.video_dropped += growth(before.video_dropped if before else 0, now.video_dropped)
         for route in ROUTES:
             if said := now.latency.get(route):
                 self.latency[route].add(before.latency.get(route) if before else None, said)
@@ -90,7 +92,8 @@ class Tally:
         with self._lock:
             held = self._of(namespace, resource)
             spreads = {route: Spread(list(one.counts), one.seconds) for route, one in held.latency.items()}
-            return Totals(Counter(held.frames), Counter(held.bytes), held.dropped, spreads, Counter(held.rounds))
+            frames, moved, rounds = (Counter(one) for one in (held.frames, held.bytes, held.rounds))
+            return Totals(frames, moved, held.dropped, spreads, rounds, held.video_dropped)
 
     def keep(self, named: set[tuple[str, str]]) -> None:
         """Forget every resource that is not among these (namespace, name)."""
