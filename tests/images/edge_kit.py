@@ -27,6 +27,23 @@ from umiak_workers.contract.messages import PredictionHeader
 from umiak_workers.datasets.source import open_dataset
 
 CONFIG, STATE = "/etc/umiak", "/var/lib/umiak"
+FILM = """
+import av, io, numpy
+film = io.BytesIO()
+with av.open(film, "w", format="mp4") as container:
+    stream = container.add_stream("mpeg4", rate=5)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    for number in range(5):
+        pixels = numpy.full((48, 64, 3), 40 * number, numpy.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+    container.mux(stream.encode())
+open("/tmp/film.mp4", "wb").write(film.getvalue())
+from pathlib import Path
+from umiak_workers.adapters import camera
+print(len([one.jpeg() for one in camera.pictures(camera.file(Path("/tmp/film.mp4")), print)]))
+print({"rtsp", "video4linux2,v4l2"} <= av.formats_available)
+"""
+"""What it prints in a container: how many frames of a video it could read, and whether it knows streams and cameras."""
 
 
 @dataclass(frozen=True)

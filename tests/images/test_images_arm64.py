@@ -57,3 +57,7 @@ def test_an_arm64_image_holds_arm64_programs_alone(arm_edge: Unpacked) -> None:
     assert {
         part["purl"].split("arch=")[1][:5] for part in arm_edge.bill()["components"] if "arch=" in part["purl"]
     } == {"arm64"}
+
+
+def test_the_arm64_image_reads_videos(arm_edge: Unpacked, tmp_path: Path) -> None:
+    assert arm_edge.run(tmp_path / "box", "/usr/bin/python3", "-c", edge_kit.FILM) == "5\nTrue\n"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import edge_kit
 import pytest
 from image_kit import ROOT, Unpacked
 
@@ -82,26 +83,8 @@ def test_a_wrong_config_is_one_line(unpacked: Callable[[str], Unpacked], tmp_pat
     assert "Traceback" not in done.stderr
 
 
-FILM = """
-import av, io, numpy
-film = io.BytesIO()
-with av.open(film, "w", format="mp4") as container:
-    stream = container.add_stream("mpeg4", rate=5)
-    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-    for number in range(5):
-        pixels = numpy.full((48, 64, 3), 40 * number, numpy.uint8)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-    container.mux(stream.encode())
-open("/tmp/film.mp4", "wb").write(film.getvalue())
-from pathlib import Path
-from umiak_workers.adapters import camera
-print(len([one.jpeg() for one in camera.pictures(camera.file(Path("/tmp/film.mp4")), print)]))
-print({"rtsp", "video4linux2,v4l2"} <= av.formats_available)
-"""
-
-
 def test_the_edge_reads_videos(unpacked: Callable[[str], Unpacked], tmp_path: Path) -> None:
-    assert unpacked("edge").run(tmp_path / "box", "python3", "-c", FILM) == "5\nTrue\n"
+    assert unpacked("edge").run(tmp_path / "box", "python3", "-c", edge_kit.FILM) == "5\nTrue\n"
 
 
 def test_the_cloud_thinks_without_a_gpu(unpacked: Callable[[str], Unpacked], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from video_kit import HEIGHT, RATE, WIDTH, brightness, film
 
 from umiak_workers.adapters import camera
 from umiak_workers.adapters.clock import SystemClock
+from umiak_workers.adapters.film import write_film
 from umiak_workers.adapters.photo import decode_photo
 from umiak_workers.contract.config import MinerRule
 from umiak_workers.contract.config import VideoSource as Asked
@@ -251,6 +253,23 @@ def _without_pictures(path: Path) -> bool:
         return not list(camera.pictures(camera.file(path), lambda: None))
     except Unavailable:
         return True
+
+
+def test_a_film_held_upright_by_its_container_becomes_an_upright_photo(tmp_path: Path) -> None:
+    """As phones write them: the matrix of the track's header says to turn the picture clockwise by 90 degrees."""
+    path = tmp_path / "a.mp4"
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:, : WIDTH // 2] = 200
+    write_film(path, [pixels] * 3, RATE)
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    assert struct.unpack_from(">9i", data, matrix) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    photo = decode_photo(next(iter(camera.pictures(camera.file(path), pytest.fail))).jpeg(), 1_000_000, 1_000_000)
+    assert photo.shape == (WIDTH, HEIGHT, 3)
+    assert photo[: WIDTH // 2 - 8].mean() > 180
+    assert photo[WIDTH // 2 + 8 :].mean() < 20
 
 
 async def test_broken_packets_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:

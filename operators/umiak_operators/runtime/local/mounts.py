@@ -97,8 +97,12 @@ class Rooms:
         return self._outside.get(symbol)
 
     def _write_secret(self, pod: PodSpec, volume: Volume, folder: Path, secrets: Secrets) -> None:
+        data = secrets.get((pod.namespace, volume.source))
+        if data is None:
+            raise ConfigError(
+                f"pod {pod.id}: there is no Secret {volume.source}; this runtime has those alone that plans make"
+            )
         try:
-            data = secrets[(pod.namespace, volume.source)]
             items = volume.items if volume.items is not None else tuple((key, key) for key in data)
             files = {path: data[key] for key, path in items}
         except KeyError as error:
