@@ -37,7 +37,7 @@ def test_a_line_of_its_own_is_written_and_says_where_it_comes_from(tmp_path: Pat
     ("arguments", "error", "message"),
     [
         (["builtin:nobody", "--calibrate", PHOTOS], ArtefactError, "no built-in model is called 'nobody'"),
-        (["https://models/one", "--calibrate", PHOTOS], ConfigError, "expected a model folder, builtin:NAME or a file: URI"),
+        (["https://models/one", "--calibrate", PHOTOS], ConfigError, "expected a model folder, builtin:NAME"),
         (["builtin:yard-sam", "--calibrate", PHOTOS], ArtefactError, "yard-sam: task is promptable-segmentation"),
         (["builtin:yard-edge", "--calibrate", "nowhere"], ConfigError, "--calibrate: nowhere: a data folder holds"),
         (["builtin:yard-edge", "--calibrate", "yard:noon"], ConfigError, "--calibrate: yard:noon: light is one of"),
