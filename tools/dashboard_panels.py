@@ -130,22 +130,23 @@ LATENCY = Board(
                 ),
                 Panel(
                     "Answers by reason",
-                    "Final answers per second. `Easy`: no rule called the frame hard. `CloudAnswered`: hard, and the "
-                    "cloud was in time. The others: hard, and the edge had to answer all the same.",
+                    "Final answers per second. `Easy`: no rule called the frame hard. `NotJudged`: the model does not "
+                    "say what a rule goes by. `CloudAnswered`: hard, and the cloud was in time. The others: hard, and "
+                    "the edge had to answer all the same.",
                     "reqps",
                     (Query(rate("umiak_fleet_frames_total", "reason"), "{{reason}}"),),
                     stacked=True,
                 ),
                 Panel(
                     "Hard frames without the cloud",
-                    "Share of hard frames that the edge answered itself because the cloud was away, late, or the queue "
-                    "was full.",
+                    "Share of hard frames that the edge answered itself because the cloud was away, late or expected "
+                    "late, or the queue was full.",
                     "percentunit",
                     (
                         Query(
                             share(
-                                f'umiak_fleet_frames_total{{{OF},route="edge",reason!="Easy"}}',
-                                f'umiak_fleet_frames_total{{{OF},reason!="Easy"}}',
+                                f'umiak_fleet_frames_total{{{OF},route="edge",reason!~"Easy|NotJudged"}}',
+                                f'umiak_fleet_frames_total{{{OF},reason!~"Easy|NotJudged"}}',
                             ),
                             "without the cloud",
                         ),
@@ -249,7 +250,8 @@ BANDWIDTH = Board(
                     (
                         Query(
                             share(
-                                f'umiak_fleet_frames_total{{{OF},reason!="Easy"}}', f"umiak_fleet_frames_total{{{OF}}}"
+                                f'umiak_fleet_frames_total{{{OF},reason!~"Easy|NotJudged"}}',
+                                f"umiak_fleet_frames_total{{{OF}}}",
                             ),
                             "hard",
                         ),

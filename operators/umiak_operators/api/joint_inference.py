@@ -159,7 +159,7 @@ class Cost(Spec):
 class MinerRule(Spec):
     """One rule that may call a frame hard."""
 
-    miner: Literal["ScoreMargin", "MaxProbability", "Entropy", "Random", "EdgeOnly", "CloudOnly"]
+    miner: Literal["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random", "EdgeOnly", "CloudOnly"]
     threshold: Share | None = None
     calibration: Annotated[Knots, AfterValidator(check_rising)] | None = None
     budget: Share | None = None
@@ -183,6 +183,7 @@ class Regions(Spec):
     """Uploads in part: hard tiles sharp, the rest coarse."""
 
     side: Annotated[int, Field(ge=16, le=512)] = 48
+    by: Literal["Margin", "Appeal"] = "Margin"
     threshold: Share
     cell: Annotated[int, Field(ge=2, le=64)] = 2
     quality: Annotated[int, Field(ge=1, le=100)] = 75

@@ -113,7 +113,7 @@ def _principal(site: Site, node: Node, role: str) -> Principal:
 
 def _edge(site: Site, node: Node) -> Part:
     runtime, regions = site.spec.edge.runtime, site.spec.hard_examples.regions
-    tiling = Tiling(side=regions.side) if regions else None
+    tiling = Tiling(side=regions.side, by=regions.by) if regions else None
     config = EdgeConfig(line=site.line, threads=runtime.threads, regions=tiling)
     image = site.platform.images["edge"]
     return Part("edge", image, config, _principal(site, node, "edge"), sized(_EDGE_NEEDS, runtime.resources))
@@ -170,9 +170,9 @@ def _brought(source: Source) -> tuple[Brought, ...]:
 
 
 def _regions(spec: JointInference) -> Regions | None:
-    """What a router needs of them; the tiles' side is the edge server's."""
+    """What a router needs of them; which tiles there are, and how hard they are told, is the edge server's."""
     asked = spec.hard_examples.regions
-    return Regions.model_validate(asked.model_dump(exclude={"side"})) if asked else None
+    return Regions.model_validate(asked.model_dump(exclude={"side", "by"})) if asked else None
 
 
 def _opened(spec: JointInference) -> tuple[str, int] | None:

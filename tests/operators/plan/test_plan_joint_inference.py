@@ -332,15 +332,17 @@ def test_live_settings_replace_no_pod_but_reach_config_and_hub(
 
 
 def test_regions_reach_the_edge_server_and_the_router(world: Any, pick: Any, files: Any) -> None:
-    hard = {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4, "learning": "None"}}
+    hard = {"miners": [{"miner": "AppealHead", "budget": 0.2}], "regions": {"threshold": 0.4, "learning": "None"}}
+    by_appeal = hard | {"regions": {"threshold": 0.02, "by": "Appeal", "side": 64}}
     found = []
-    for parts in ({}, {"hardExamples": hard}):
+    for parts in ({}, {"hardExamples": hard}, {"hardExamples": by_appeal}):
         plan = desired(world.joint(**parts), world.seen(), NOW)
         for role in ("edge", "router"):
             config = json.loads(files(pick(plan, "Secret", f"yard-edge-n1-{role}"))[f"{role}.json"])
             found.append(config["regions"])
     asked = {"threshold": 0.4, "cell": 2, "quality": 75, "learning": "None"}
-    assert found == [None, None, {"side": 48}, asked]
+    assert found[:4] == [None, None, {"side": 48, "by": "Margin"}, asked]
+    assert found[4:] == [{"side": 64, "by": "Appeal"}, asked | {"threshold": 0.02, "learning": "WholePhotoLater"}]
 
 
 NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [

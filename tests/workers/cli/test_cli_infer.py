@@ -48,7 +48,7 @@ def answer_bytes() -> tuple[dict[str, str], bytes]:
         answered_by="cloud",
         reason="CloudAnswered",
         rule="ScoreMargin",
-        scores=Scores(margin=0.25, max_probability=0.5, entropy=1.0),
+        scores=Scores(margin=0.25, max_probability=0.5, entropy=1.0, appeal=0.0123),
         model=DIGEST,
         captured_at=1.0,
         answered_at=1.5,
@@ -135,8 +135,9 @@ def run(*arguments: object) -> str:
 
 def test_a_photo_is_answered_with_who_why_and_what(state: Path, photo: Path) -> None:
     said = run(photo, "--state", state, "--edge", "edge-2")
-    for part in ("yard.png", "cloud", "CloudAnswered", "hard by ScoreMargin", "0.250", "edge 4.0", DIGEST[7:15]):
+    for part in ("yard.png", "cloud", "CloudAnswered", "hard by ScoreMargin", "0.250", "appeal 0.0123", "edge 4.0"):
         assert part in said
+    assert DIGEST[7:15] in said
     assert "sky 75%" in said
     assert "ground 25%" in said
 

@@ -15,7 +15,7 @@ from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.messages import LiveRule, LiveSettings, Scores
 from umiak_workers.core.budget import Upload, bytes_per_second, share_of_frames
 from umiak_workers.core.calibration import fit_calibration
-from umiak_workers.core.judge import Judge, Verdict, judge, new_judge, retuned
+from umiak_workers.core.judge import Judge, Verdict, judge, new_judge, retuned, settled, unjudged
 from umiak_workers.core.miners import MINERS
 
 unit = st.floats(0, 1)
@@ -28,10 +28,13 @@ number = st.one_of(
 )
 rules = st.builds(
     lambda miner, value: MinerRule(miner=miner, **value),  # type: ignore[arg-type]
-    st.sampled_from(["ScoreMargin", "MaxProbability", "Entropy", "Random"]),
+    st.sampled_from(["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random"]),
     number,
 ) | st.builds(MinerRule, miner=st.sampled_from(["EdgeOnly", "CloudOnly"]))
-scores = st.builds(Scores, margin=unit, max_probability=unit, entropy=st.floats(0, 3), classes=st.integers(2, 19))
+appeal = st.none() | st.floats(-1, 1)
+scores = st.builds(
+    Scores, margin=unit, max_probability=unit, entropy=st.floats(0, 3), classes=st.integers(2, 19), appeal=appeal
+)
 
 
 SIZE = 50_000
@@ -73,6 +76,56 @@ def test_entropy_is_a_share_of_what_the_classes_allow() -> None:
     found = run(chain, seen, half)
     assert [verdict is not None for verdict in found] == [True, True, False]
     assert found[0] == Verdict("Entropy", "hardness 1.000 above 0.500", pytest.approx(1.0))
+
+
+def appealing(*gains: float | None) -> list[Scores]:
+    return [Scores(margin=0.5, max_probability=0.5, entropy=0.1, appeal=gain) for gain in gains]
+
+
+def test_the_appeal_head_is_an_expected_gain_and_a_loss_is_none() -> None:
+    chain = (MinerRule(miner="AppealHead", threshold=0.05),)
+    found = run(chain, appealing(0.06, 0.05, -0.9), half)
+    assert [verdict is not None for verdict in found] == [True, False, False]
+    assert found[0] == Verdict("AppealHead", "hardness 0.060 above 0.050", pytest.approx(0.06))
+    assert not any(run((MinerRule(miner="AppealHead", threshold=0.0),), appealing(-0.2, 0.0), half))
+
+
+def test_what_a_miner_cannot_tell_is_not_hard_not_remembered_and_said() -> None:
+    """The photos of a model without an appeal head; the rules behind that one still judge them."""
+    chain = (MinerRule(miner="AppealHead", budget=0.5), MinerRule(miner="ScoreMargin", threshold=0.4))
+    state = new_judge(chain[:1])
+    for one in appealing(*[None] * 40):
+        verdict, state = judge(state, one, Upload(SIZE, 0.0), half)
+        assert verdict is None
+    assert state == new_judge(chain[:1])
+    assert [verdict and verdict.rule for verdict in run(chain, appealing(None), half)] == ["ScoreMargin"]
+    assert unjudged(new_judge(chain), appealing(None)[0]) == ("AppealHead",)
+    assert unjudged(new_judge(chain), appealing(0.0)[0]) == ()
+
+
+@given(st.lists(scores, min_size=40, max_size=60), st.integers(0, 3), st.integers(0, 200_000))
+def test_settling_gives_back_what_was_charged_too_much_to_the_rule_that_charged(
+    seen: list[Scores], doubles: int, sent: int
+) -> None:
+    chain = (MinerRule(miner="AppealHead", threshold=1.0),) * doubles
+    state = new_judge((*chain, MinerRule(miner="ScoreMargin", bytes_per_second=20_000)))
+    for second, one in enumerate(seen):
+        verdict, state = judge(state, one, Upload(SIZE, float(second)), half)
+        if verdict is None:
+            continue
+        assert verdict.place == doubles
+        before, after = state.rules[-1].budget, settled(state, verdict, Upload(sent, 0.0)).rules[-1].budget
+        assert before is not None
+        assert after is not None
+        assert after.credit == pytest.approx(before.credit + SIZE - sent)
+        assert settled(state, verdict, Upload(SIZE, 99.0)) == state
+
+
+def test_a_threshold_settles_nothing() -> None:
+    state = new_judge((MinerRule(miner="CloudOnly"),))
+    verdict, state = judge(state, of(), Upload(SIZE, 0.0), half)
+    assert verdict is not None
+    assert settled(state, verdict, Upload(1, 0.0)) == state
 
 
 def test_a_calibrated_threshold_is_on_the_expected_gain() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ class Fixed:
         """Fine."""
 
 
-def config(side: int | None) -> EdgeConfig:
-    return EdgeConfig(line="yard/street", regions=None if side is None else Tiling(side=side))
+def config(side: int | None, by: Literal["Margin", "Appeal"] = "Margin") -> EdgeConfig:
+    return EdgeConfig(line="yard/street", regions=None if side is None else Tiling(side=side, by=by))
 
 
 def test_nobody_who_asked_no_tiles(png: Callable[[np.ndarray], bytes]) -> None:
@@ -51,12 +51,25 @@ def test_tiles_are_hard_where_the_margin_is_small(png: Callable[[np.ndarray], by
     assert header.tiles.hardness[4:] == (left, between, right, last)
 
 
-def test_an_appeal_head_decides_nothing(png: Callable[[np.ndarray], bytes]) -> None:
+def test_an_appeal_head_decides_nothing_unless_it_is_asked(png: Callable[[np.ndarray], bytes]) -> None:
     photo = png(np.zeros((64, 128, 3), np.uint8))
     plain, _ = predict(Fixed(), photo, config(64))
     judged, _ = predict(Fixed(appeal=np.asarray([[0.4, -0.9]], np.float32)), photo, config(64))
     assert plain.tiles is not None
     assert judged.tiles == plain.tiles
+    assert (plain.scores.appeal, judged.scores.appeal) == (None, pytest.approx(-0.25))
+
+
+def test_by_appeal_a_tile_is_as_hard_as_the_gain_that_is_expected_there(png: Callable[[np.ndarray], bytes]) -> None:
+    photo = png(np.zeros((64, 128, 3), np.uint8))
+    header, _ = predict(Fixed(appeal=np.asarray([[0.4, -0.9]], np.float32)), photo, config(64, "Appeal"))
+    assert header.tiles is not None
+    assert header.tiles.hardness == (102, 0), "a loss is no gain"
+
+
+def test_by_appeal_a_model_without_the_head_says_nothing_of_tiles(png: Callable[[np.ndarray], bytes]) -> None:
+    header, _ = predict(Fixed(), png(np.zeros((64, 128, 3), np.uint8)), config(64, "Appeal"))
+    assert header.tiles is None
 
 
 def test_a_photo_of_too_many_tiles_says_nothing_of_them(png: Callable[[np.ndarray], bytes]) -> None:

@@ -59,11 +59,12 @@ def photo_bytes(value: int, width: int = WIDTH) -> bytes:
 
 @dataclass
 class FakeEdge:
-    """Answers with `margin` and `tiles` after `seconds`, or raises `error`."""
+    """Answers with `margin`, `appeal` and `tiles` after `seconds`, or raises `error`."""
 
     clock: FakeClock
     margin: float = 0.1
     tiles: Tiles | None = None
+    appeal: float | None = None
     seconds: float = 0.0
     error: UmiakError | None = None
     asked: int = 0
@@ -78,7 +79,7 @@ class FakeEdge:
             line="yard/street",
             width=WIDTH,
             height=HEIGHT,
-            scores=Scores(margin=self.margin, max_probability=0.6, entropy=0.5),
+            scores=Scores(margin=self.margin, max_probability=0.6, entropy=0.5, appeal=self.appeal),
             inference_milliseconds=self.seconds * 1000,
             mask_size=len(EDGE_MASK),
             tiles=self.tiles,
@@ -129,13 +130,14 @@ class FakeCloud:
     clock: FakeClock
     hub: FakeHub
     seconds: float = 0.3
+    seconds_per_byte: float = 0.0
     error: UmiakError | None = None
     width: int = WIDTH
     asked: list[ExampleHeader] = field(default_factory=list)
 
     async def ask(self, header: ExampleHeader, photo: bytes) -> CloudReply:
         self.asked.append(header)
-        await self.clock.sleep(self.seconds)
+        await self.clock.sleep(self.seconds + self.seconds_per_byte * len(photo))
         if self.error:
             raise self.error
         boxes = header.regions or (Box(left=0, top=0, width=self.width, height=HEIGHT),)

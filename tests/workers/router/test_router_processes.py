@@ -358,6 +358,36 @@ def test_cloud_late_the_edge_answers_in_time_and_the_cloud_becomes_revision_1(po
     assert sorted(one.outside.stores) == sorted(answer.frame for answer in answers)
 
 
+def test_cloud_too_slow_nobody_waits_the_examples_are_learnt_from_and_a_fast_cloud_is_found_again(
+    pod: Callable[..., Pod],
+) -> None:
+    one = pod(deadline_milliseconds=1000, in_flight=1).start()
+    one.outside.seconds = 2.0
+    early = [read(one.push(jpeg(seed)))[0].answer for seed in range(3)]
+    assert {answer.reason for answer in early} == {"DeadlineNear"}
+    until(lambda: len(one.outside.stored) == 3)
+    late = [read(one.push(jpeg(seed)))[0].answer for seed in range(3, 7)]
+    assert [(answer.answered_by, answer.reason) for answer in late] == [("edge", "CloudTooSlow")] * 4
+    assert all("cloud" not in answer.stages_milliseconds for answer in late), "nobody waited"
+    assert "too slow for the deadline" in one.router.log()
+    until(lambda: one.outside.reports and one.outside.reports[-1].by_reason.get("CloudTooSlow") == 4)
+    one.outside.settings = LiveSettings(
+        settings_version=2, rules=(LiveRule(miner="CloudOnly"),), deadline_milliseconds=60_000
+    )
+    until(lambda: one.outside.reports[-1].settings_version == 2)
+    assert read(one.push(jpeg(7)))[0].answer.reason == "CloudAnswered", "there is time for it now"
+    one.outside.settings = one.outside.settings.model_copy(
+        update={"settings_version": 3, "deadline_milliseconds": 1000}
+    )
+    until(lambda: one.outside.reports[-1].settings_version == 3)
+    assert read(one.push(jpeg(8)))[0].answer.reason == "CloudTooSlow"
+    one.outside.seconds = 0.0
+    until(lambda: read(one.push(jpeg(9)))[0].answer.reason == "CloudAnswered")
+    answered = {entry["frame"] for entry in one.log()}
+    until(lambda: set(one.outside.stored) >= answered)
+    assert len(one.outside.stores) == len(set(one.outside.stores))
+
+
 def test_hub_away_answers_go_on_and_the_receipt_comes_later(pod: Callable[..., Pod]) -> None:
     one = pod().start()
     one.outside.hub_up = False

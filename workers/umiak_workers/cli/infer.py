@@ -126,7 +126,9 @@ def _details(one: Answered, card: Card | None) -> Text:
     stages = ", ".join(f"{name} {value:.1f}" for name, value in one.answer.stages_milliseconds.items())
     there = ", ".join(f"{name} {share:.0%}" for name, share in list(overlay.shares(one.mask, card).items())[:5])
     rule = f"hard by {one.answer.rule}; " if one.answer.rule else ""
-    return Text(f"{one.photo.name}: {there}\n  {rule}{stages} ms", style="dim")
+    appeal = one.answer.scores.appeal
+    gain = "" if appeal is None else f"appeal {appeal:.4f}; "
+    return Text(f"{one.photo.name}: {there}\n  {rule}{gain}{stages} ms", style="dim")
 
 
 def as_json(one: Answered, card: Card | None) -> dict[str, Any]:

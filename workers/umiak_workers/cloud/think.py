@@ -22,7 +22,7 @@ from umiak_workers.core.masks import prompts_from
 from umiak_workers.core.scores import gate_scores
 from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding, Masks, Promptable
-from umiak_workers.predictors.segmentation import Segmenter
+from umiak_workers.predictors.segmentation import SegmentationOutput, Segmenter
 
 WORKING_PIXELS = 1_000_000
 """Larger photos are thought about at this size; labels are then grown to the photo's own."""
@@ -67,8 +67,8 @@ class Thinker:
         self._agree(edge)
         models = {"edge": edge.digest}
         with stages.timed("edge"):
-            logits = _scored(edge, image)
-            scores = gate_scores(logits)
+            seen = _scored(edge, image)
+            logits, scores = seen.logits, gate_scores(seen.logits, seen.appeal)
         if self._labeller is not None:
             with stages.timed("labeller"):
                 better = self._labelled(self._labeller, image)
@@ -128,9 +128,9 @@ def joined(edge: NDArray[np.float32], labeller: NDArray[np.float32], fusion: Fus
     return together(grown_logits(edge, height, width), grown_logits(labeller, height, width))
 
 
-def _scored(edge: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _scored(edge: Segmenter, image: NDArray[np.uint8]) -> SegmentationOutput:
     try:
-        return edge.predict(image).logits
+        return edge.predict(image)
     except InvalidPrediction as error:
         raise Refused(f"edge model {edge.digest} cannot answer this photo: {error}", 422) from error
 

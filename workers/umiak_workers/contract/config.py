@@ -49,6 +49,8 @@ class Tiling(Config):
 
     side: Annotated[int, Field(ge=16, le=512)] = 48
     """Pixels of a tile."""
+    by: Literal["Margin", "Appeal"] = "Margin"
+    """1 - margin, or the gain that the model's appeal head expects from asking the cloud."""
 
 
 class EdgeConfig(Config):
@@ -116,7 +118,7 @@ class VideoSource(Config):
         return self
 
 
-Miner = Literal["ScoreMargin", "MaxProbability", "Entropy", "Random", "EdgeOnly", "CloudOnly"]
+Miner = Literal["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random", "EdgeOnly", "CloudOnly"]
 
 
 class Cost(Config):

@@ -22,9 +22,11 @@ Task = Literal["semantic-segmentation"]
 AnsweredBy = Literal["edge", "cloud"]
 Reason = Literal[
     "Easy",  # no rule called the frame hard
+    "NotJudged",  # no rule called it hard, and one could not tell: the edge model does not say what it goes by
     "CloudAnswered",  # hard, and the cloud was in time
     "CloudUnreachable",  # hard, the cloud could not be asked or refused
     "DeadlineNear",  # hard, the cloud was not in time
+    "CloudTooSlow",  # hard, the cloud was not expected in time: nobody waited for it
     "QueueFull",  # hard, but nothing more may be kept
 ]
 
@@ -38,6 +40,11 @@ class Scores(Message):
     """Nats, 0..ln(classes)."""
     classes: Annotated[int, Field(ge=2)] = 2
     """How many the model chose from; 2 where an older release did not say."""
+    appeal: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Mean gain to expect from asking the cloud: pixels mended less pixels spoilt, as a share of the photo.
+
+    Absent where the model has no appeal head.
+    """
 
 
 class Box(Message):

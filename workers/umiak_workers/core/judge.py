@@ -5,7 +5,7 @@ bytes or money, as often as that allows. A calibration turns hardness into expec
 first rule that calls a frame hard decides; later rules do not see it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from umiak_workers.core.budget import (
     bytes_per_second,
     cost_per_hour,
     reallowed,
+    settle,
     share_of_frames,
     spend,
 )
@@ -33,11 +34,16 @@ _FIXED = {"EdgeOnly": 1.0, "CloudOnly": 0.0}
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a frame is hard: the rule's miner, one line for a person, the hardness in [0, 1]."""
+    """Why a frame is hard: the rule's miner, one line for a person, the hardness in [0, 1].
+
+    `place` is that of the rule in the chain and `charged` what its budget, if it has one, took for the frame.
+    """
 
     rule: str
     reason: str
     hardness: float
+    place: int = field(default=0, compare=False)
+    charged: Upload | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,31 @@ def new_judge(rules: tuple[MinerRule, ...]) -> Judge:
 
 
 def judge(state: Judge, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verdict | None, Judge]:
-    """(why the frame is hard or None, the judge that saw it); `upload` is what sending it would cost."""
+    """(why the frame is hard or None, the judge that saw it); `upload` is what sending it is expected to cost.
+
+    A rule whose miner cannot tell how hard these scores are neither calls the frame hard nor remembers it.
+    """
     rules = list(state.rules)
     for index, rule in enumerate(rules):
         verdict, rules[index] = _apply(rule, scores, upload, draw)
         if verdict:
-            return verdict, Judge(tuple(rules))
+            return replace(verdict, place=index, charged=upload if rule.budget else None), Judge(tuple(rules))
     return None, Judge(tuple(rules))
+
+
+def unjudged(state: Judge, scores: Scores) -> tuple[str, ...]:
+    """The miners of the chain that cannot tell how hard these scores are, in order."""
+    return tuple(rule.miner for rule in state.rules if MINERS[rule.miner](scores, lambda: 0.0) is None)
+
+
+def settled(state: Judge, verdict: Verdict, sent: Upload) -> Judge:
+    """The judge once it is known what a frame that it called hard really took, at the prices of now."""
+    rule = state.rules[verdict.place]
+    if rule.budget is None or verdict.charged is None:
+        return state
+    rules = list(state.rules)
+    rules[verdict.place] = replace(rule, budget=settle(rule.budget, verdict.charged, sent))
+    return Judge(tuple(rules))
 
 
 def retuned(state: Judge, settings: LiveSettings) -> Judge:
@@ -123,6 +147,8 @@ def _allowance(rule: MinerRule) -> Allowance | None:
 
 def _apply(rule: Rule, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verdict | None, Rule]:
     hardness = MINERS[rule.miner](scores, draw)
+    if hardness is None:
+        return None, rule
     if rule.budget is None:
         return _above(rule, hardness), rule
     hard, budget = spend(rule.budget, hardness, upload)

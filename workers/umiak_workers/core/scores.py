@@ -37,14 +37,18 @@ def entropy(chances: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(total, 0)
 
 
-def gate_scores(logits: Logits) -> Scores:
-    """Mean margin, mean best probability and mean entropy of Cxhxw float32 logits; raises InvalidPrediction."""
+def gate_scores(logits: Logits, appeal: NDArray[np.float32] | None = None) -> Scores:
+    """Mean margin, mean best probability and mean entropy of Cxhxw float32 logits; raises InvalidPrediction.
+
+    `appeal` hxw in -1..1, of a model with such a head: its mean is the gain to expect for the whole photo.
+    """
     chances = softmax(logits)
     return Scores(
         margin=_unit(margin(chances)),
         max_probability=_unit(chances.max(axis=0)),
         entropy=float(entropy(chances).mean()),
         classes=chances.shape[0],
+        appeal=None if appeal is None else float(appeal.mean(dtype=np.float64)),
     )
 
 

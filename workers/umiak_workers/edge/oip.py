@@ -69,7 +69,11 @@ def write_response(
 ) -> tuple[dict[str, str], bytes]:
     """(HTTP headers, body) of the answer to `question`."""
     output: dict[str, Any] = {**LABELS, "shape": [1, *labels.shape]}
-    head: dict[str, Any] = {"model_name": name, "model_version": version, "parameters": scores.model_dump()}
+    head: dict[str, Any] = {
+        "model_name": name,
+        "model_version": version,
+        "parameters": scores.model_dump(exclude_none=True),
+    }
     if question.id is not None:
         head["id"] = question.id
     if not question.binary:

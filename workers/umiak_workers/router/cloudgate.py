@@ -8,7 +8,9 @@ import structlog
 from umiak_workers.adapters.clock import Clock
 from umiak_workers.contract.errors import IdentityError, UmiakError, Unavailable
 from umiak_workers.contract.messages import ExampleHeader
+from umiak_workers.core import roundtrip
 from umiak_workers.core.breaker import Breaker
+from umiak_workers.core.roundtrip import RoundTrips, Trip
 from umiak_workers.router.frames import CloudPort, CloudReply, Parcel
 
 SHORTEST_BREAK = 1.0
@@ -24,6 +26,13 @@ class Call:
         self.parcel = parcel
         self.sent = False
         self.task = asyncio.ensure_future(self._take_turn(gate))
+
+    @property
+    def went_up(self) -> bool:
+        """Whether its bytes went up, or still do: not before its turn, nor when the cloud was not to be had."""
+        if not self.sent or not self.task.done():
+            return self.sent
+        return not self.task.cancelled() and not isinstance(self.task.exception(), Unavailable)
 
     async def _take_turn(self, gate: "CloudGate") -> CloudReply:
         gate.fail_if_away()
@@ -44,6 +53,16 @@ class CloudGate:
         self._moved = moved
         self.turns = asyncio.Semaphore(in_flight)
         self._breaker = Breaker(SHORTEST_BREAK, LONGEST_BREAK)
+        self._trips = RoundTrips()
+
+    def expected(self, size: int) -> float | None:
+        """Seconds until an upload of so many bytes would be answered; None while nobody knows."""
+        return roundtrip.expected(self._trips, size, self._clock.monotonic())
+
+    def may_go(self, size: int, until: float) -> bool:
+        """Whether an upload that must be answered by the monotonic moment `until` is worth trying."""
+        goes, self._trips = roundtrip.may_go(self._trips, size, self._clock.monotonic(), until)
+        return goes
 
     @property
     def closed_until(self) -> float:
@@ -55,6 +74,7 @@ class CloudGate:
         passes, self._breaker = self._breaker.passes(self._clock.monotonic())
         if not passes:
             raise Unavailable("the cloud is away")
+        begun = self._clock.monotonic()
         try:
             reply = await self._cloud.ask(header, photo)
         except (Unavailable, IdentityError) as error:
@@ -67,6 +87,8 @@ class CloudGate:
             self._succeeded()
             raise
         self._succeeded()
+        now = self._clock.monotonic()
+        self._trips = roundtrip.answered(self._trips, Trip(len(photo), now - begun, now))
         self._moved(reply.bytes_up, reply.bytes_down)
         return reply
 

@@ -18,15 +18,16 @@ from umiak_workers.adapters.clock import Clock, within
 from umiak_workers.adapters.example_queue import Example, ExampleQueue
 from umiak_workers.adapters.photo import media_of
 from umiak_workers.contract.errors import Refused, UmiakError, Unavailable
-from umiak_workers.contract.messages import Answer, AnsweredBy, ExampleHeader, ModelRef, Reason
-from umiak_workers.core.budget import Upload
+from umiak_workers.contract.messages import Reason
 from umiak_workers.core.judge import Verdict
+from umiak_workers.router.answers import example_header, final_answer
 from umiak_workers.router.cloudgate import Call, CloudGate
 from umiak_workers.router.followup import FollowUp
 from umiak_workers.router.foveate import Foveate
 from umiak_workers.router.frames import CloudReply, EdgePort, Frame, Offload, Outcome, Parcel, Prediction, Stages
 from umiak_workers.router.fusion import merged
 from umiak_workers.router.policy import Policy
+from umiak_workers.router.uplink import Uplink
 
 MOST_FRAMES = 64
 """frames in hand at once; one more is refused until there is room"""
@@ -78,7 +79,7 @@ class Pipeline:
         self._clock = clock
         self._offload = offload
         self._announce = announce
-        self._foveate = foveate
+        self._uplink = Uplink(policy, cloud, clock, foveate)
         self._edge_turns = asyncio.Semaphore(EDGE_TURNS)
         self._running: dict[str, _Running] = {}
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -142,10 +143,11 @@ class Pipeline:
         stages = Stages(self._clock.monotonic, self._clock.monotonic())
         frame, prediction = await stages.timed("edge", self._turn(frame))
         begun = self._clock.monotonic()
-        verdict = self._policy.verdict(prediction.header.scores, Upload(len(frame.photo), begun))
+        seen = prediction.header
+        verdict = self._policy.verdict(seen.scores, len(frame.photo), begun)
         stages.add("judge", self._clock.monotonic() - begun)
         if verdict is None:
-            return await self._commit(frame, prediction, "Easy", "", stages)
+            return await self._commit(frame, prediction, self._policy.spared(seen.scores, seen.model), "", stages)
         return await self._hard(frame, prediction, verdict, stages)
 
     async def _known(self, frame: Frame) -> Outcome | None:
@@ -179,27 +181,31 @@ class Pipeline:
             await self._clock.sleep(EDGE_PAUSE)
 
     async def _hard(self, frame: Frame, prediction: Prediction, verdict: Verdict, stages: Stages) -> Outcome:
-        example = Example(_example_header(frame, prediction), frame.photo, verdict.rule)
+        example = Example(example_header(frame, prediction), frame.photo, verdict.rule)
         self._follow_up.hold(frame.id)
         try:
             if not await stages.timed("queue", self._keep(example)):
+                self._uplink.kept_nothing(verdict, len(frame.photo))
                 self._follow_up.forget(frame.id)
                 return await self._commit(frame, prediction, "QueueFull", verdict.rule, stages)
-            return await self._ask(frame, prediction, example, stages)
+            return await self._ask(frame, prediction, example, verdict, stages)
         except BaseException:
             self._follow_up.forget(frame.id)
             raise
 
-    async def _ask(self, frame: Frame, prediction: Prediction, example: Example, stages: Stages) -> Outcome:
+    async def _ask(
+        self, frame: Frame, prediction: Prediction, example: Example, verdict: Verdict, stages: Stages
+    ) -> Outcome:
         latest = frame.due - self._policy.reserve
+        if not self._uplink.in_reach(len(frame.photo), latest):
+            return await self._leave(frame, prediction, "CloudTooSlow", verdict, stages)
         parcel = await self._parcel(prediction, Parcel(example.header, frame.photo), latest, stages)
         if parcel is None:
-            outcome = await self._commit(frame, prediction, "DeadlineNear", example.rule, stages)
-            self._follow_up.forget(frame.id)
-            return outcome
+            return await self._leave(frame, prediction, "DeadlineNear", verdict, stages)
         call = Call(self._cloud, parcel)
         try:
             in_time = await stages.timed("cloud", within(self._clock, call.task, latest, self._ending))
+            self._uplink.went(verdict, len(frame.photo), call)
             if in_time:
                 return await self._answered(frame, prediction, example.rule, call, stages)
             outcome = await self._commit(frame, prediction, "DeadlineNear", example.rule, stages)
@@ -209,12 +215,21 @@ class Pipeline:
         self._follow_up.await_late(outcome.answer, prediction.mask, call)
         return outcome
 
+    async def _leave(
+        self, frame: Frame, prediction: Prediction, reason: Reason, verdict: Verdict, stages: Stages
+    ) -> Outcome:
+        """Nothing goes up live: the edge answers, and the example is delivered later."""
+        self._uplink.later(verdict, len(frame.photo))
+        outcome = await self._commit(frame, prediction, reason, verdict.rule, stages)
+        self._follow_up.forget(frame.id)
+        return outcome
+
     async def _parcel(self, prediction: Prediction, whole: Parcel, latest: float, stages: Stages) -> Parcel | None:
         """What goes up: the whole photo, or where regions are asked for its hard part; None if that is late."""
-        seen = prediction.header
-        if self._foveate is None or seen.tiles is None or self._cloud.away:
+        foveate = self._uplink.parts(prediction.header)
+        if foveate is None:
             return whole
-        making = asyncio.ensure_future(self._foveate(whole, seen))
+        making = asyncio.ensure_future(foveate(whole, prediction.header))
         try:
             in_time = await stages.timed("foveate", within(self._clock, making, latest, self._ending))
             return making.result() if in_time else None
@@ -254,24 +269,7 @@ class Pipeline:
         sharp_area: float | None = None,
     ) -> Outcome:
         """Write revision 0. If the frame has one already, that one is the answer."""
-        header = prediction.header
-        answered_by: AnsweredBy = "edge" if reply is None else "cloud"
-        answer = Answer(
-            frame=frame.id,
-            revision=0,
-            answered_by=answered_by,
-            reason=reason,
-            rule=rule,
-            scores=header.scores,
-            model=header.model,
-            cloud_models=reply.header.models if reply else {},
-            captured_at=frame.captured_at,
-            answered_at=self._clock.now(),
-            stages_milliseconds=stages.total(),
-            bytes_up=reply.bytes_up if reply else 0,
-            bytes_down=reply.bytes_down if reply else 0,
-            sharp_area=sharp_area,
-        )
+        answer = final_answer(frame, prediction, reason, rule, stages.total(), self._clock.now(), reply, sharp_area)
         masks = masks or Masks(prediction.mask)
         if not await stages.timed("log", self._stores.answers.commit(answer, frame.digest, masks)):
             return await self._known(frame) or Outcome(answer, masks)
@@ -285,17 +283,6 @@ class Pipeline:
         stages = Stages(self._clock.monotonic, self._clock.monotonic())
         frame, prediction = await stages.timed("edge", self._turn(frame))
         return await self._commit(frame, prediction, "DeadlineNear", rule, stages)
-
-
-def _example_header(frame: Frame, prediction: Prediction) -> ExampleHeader:
-    return ExampleHeader(
-        frame=frame.id,
-        digest=frame.digest,
-        size=len(frame.photo),
-        media=frame.media,
-        captured_at=frame.captured_at,
-        model=ModelRef(line=prediction.header.line, digest=prediction.header.model),
-    )
 
 
 def _same_photo(frame: Frame, digest: str) -> None:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from umiak_workers.adapters.photo import encode_foveated
+from umiak_workers.contract.messages import Scores
 from umiak_workers.core.metrics import Counts, confusion
 from umiak_workers.core.regions import coarse
-from umiak_workers.core.scores import entropy, margin, softmax
+from umiak_workers.core.scores import entropy, gate_scores, hardness, softmax
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.predictors.scoring import Answers
 from umiak_workers.predictors.segmentation import SegmentationOutput
@@ -50,7 +51,8 @@ class Times:
 
 @dataclass(frozen=True)
 class Seen:
-    """One labelled photo. `scores` are maps of hardness at the edge model's own resolution, higher = harder.
+    """One labelled photo. `gate` is what a miner goes by, `scores` are maps of hardness at the edge model's own
+    resolution, higher = harder.
 
     `cloud` are the cloud's labels for the whole photo, uploaded as `whole_bytes` of the codec; `blurred` is the photo
     as parts of it are sent that nobody chose; `untouched` counts the cloud's answer to the photo as it came.
@@ -63,6 +65,7 @@ class Seen:
     edge: Labels
     cloud: Labels
     logits: Floats
+    gate: Scores
     scores: dict[str, Floats]
     whole_bytes: int
     times: Times
@@ -104,6 +107,7 @@ def _look(
             edge=answer.labels,
             cloud=better.labels,
             logits=answer.logits,
+            gate=gate_scores(answer.logits, answer.appeal),
             scores=hardness_maps(answer),
             whole_bytes=len(upload),
             times=Times(*(1000 * (after - before) for before, after in itertools.pairwise(moments))),
@@ -118,7 +122,7 @@ def hardness_maps(answer: SegmentationOutput) -> dict[str, Floats]:
     and, of a model that has the head, the gain in -1..1 to expect from asking."""
     chances = softmax(answer.logits)
     maps = {
-        "ScoreMargin": 1 - margin(chances),
+        "ScoreMargin": hardness(answer.logits),
         "MaxProbability": 1 - chances.max(axis=0),
         "Entropy": entropy(chances) / np.float32(np.log(len(chances))),
     }

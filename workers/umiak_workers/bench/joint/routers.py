@@ -1,4 +1,7 @@
-"""Who chooses what the cloud gets to see: a number per photo, or a number per tile; the highest go first."""
+"""Who chooses what the cloud gets to see: a number per photo, or a number per tile; the highest go first.
+
+Whole photos are ranked by the very miners that a router runs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 
 from umiak_workers.bench.joint.evidence import Seen
 from umiak_workers.core.metrics import mean_iou
+from umiak_workers.core.miners import MINERS
 from umiak_workers.core.regions import Grid
 
 Scores = NDArray[np.float64]
@@ -31,7 +35,7 @@ def routers(maps: tuple[str, ...], seed: int) -> tuple[Router, ...]:
     """Every router: random, each hardness map, and oracles that know the labels; for photos and for tiles."""
     whole = (
         Router("Random", False, _random(seed, False)),
-        *(Router(name, False, _frame_means(name)) for name in maps),
+        *(Router(name, False, _mined(name)) for name in maps),
         Router("Oracle", False, lambda seen, grid: _frame_gains(seen), knows=True),
     )
     tiles = (
@@ -51,8 +55,10 @@ def _random(seed: int, regions: bool) -> Callable[[list[Seen], Grid], list[Score
     return rank
 
 
-def _frame_means(name: str) -> Callable[[list[Seen], Grid], list[Scores]]:
-    return lambda seen, grid: [np.asarray(photo.scores[name].mean(dtype=np.float64)) for photo in seen]
+def _mined(name: str) -> Callable[[list[Seen], Grid], list[Scores]]:
+    """By a miner that draws nothing."""
+    miner = MINERS[name]
+    return lambda seen, grid: [np.asarray(miner(photo.gate, lambda: 0.0), np.float64) for photo in seen]
 
 
 def _tile_means(name: str) -> Callable[[list[Seen], Grid], list[Scores]]:
