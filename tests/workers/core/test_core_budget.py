@@ -13,11 +13,13 @@ from umiak_workers.core.budget import (
     BOUND,
     Allowance,
     Budget,
+    Habit,
     Upload,
     bound,
     bytes_per_second,
     cost_per_hour,
     reallowed,
+    settle,
     share_of_frames,
     spend,
 )
@@ -326,3 +328,35 @@ def test_a_cost_is_its_fee_and_its_megabytes() -> None:
     allowance = cost_per_hour(3.6, per_upload=0.01, per_megabyte=0.2)
     assert allowance.price(500_000) == pytest.approx(0.11)
     assert allowance.income(10) == pytest.approx(0.01)
+
+
+def test_a_habit_is_what_photos_took_of_late() -> None:
+    habit = Habit()
+    assert habit.expects(1000, 7.0) == Upload(1000, 7.0, 1.0)
+    for _ in range(60):
+        habit = habit.after(1000, Upload(1250, 0.0, 2))
+    assert habit.share == pytest.approx(1.25, abs=0.001)
+    assert habit.expects(2000, 0.0).size == pytest.approx(2500, abs=2)
+    assert habit.uploads == pytest.approx(2, abs=0.001)
+    once = habit.after(1000, Upload(250, 0.0))
+    assert habit.share > once.share > 1.1, "one photo is no habit"
+
+
+def test_a_share_counts_frames_however_they_are_sent() -> None:
+    series = DRIFTS["wandering"]
+    once, budgets = picks(series, 0.2), Budget(share_of_frames(0.2))
+    hard = []
+    for second, value in enumerate(series):
+        one, budgets = spend(budgets, float(value), Upload(second, float(second), 2.0))
+        if one:
+            budgets = settle(budgets, Upload(second, 0.0, 2.0), Upload(1, 0.0))
+        hard.append(one)
+    assert np.array_equal(once, np.asarray(hard))
+
+
+def test_two_uploads_are_two_fees() -> None:
+    allowance = cost_per_hour(3.6, per_upload=0.01, per_megabyte=0.2)
+    budget = Budget(allowance, credit=1.0)
+    after = settle(budget, Upload(500_000, 0.0), Upload(600_000, 0.0, 2))
+    assert after.credit == pytest.approx(1.0 - 0.01 - 0.02)
+    assert replace(after, credit=1.0) == budget

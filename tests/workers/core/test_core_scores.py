@@ -33,6 +33,14 @@ def test_equal_logits_are_as_unsure_as_can_be() -> None:
     assert relative_entropy(scores) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_the_appeal_of_a_photo_is_its_mean_and_absent_without_a_head() -> None:
+    logits = np.zeros((2, 1, 4), dtype=np.float32)
+    found = gate_scores(logits, np.asarray([[0.2, 0.2, -0.8, 0.0]], np.float32))
+    assert found.appeal == pytest.approx(-0.1)
+    assert found.model_copy(update={"appeal": None}) == gate_scores(logits)
+    assert parse(Scores, gate_scores(logits).model_dump_json()).appeal is None
+
+
 def test_large_logits_do_not_overflow() -> None:
     logits = np.zeros((3, 2, 2), dtype=np.float32)
     logits[1] = 3e38

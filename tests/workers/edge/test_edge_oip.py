@@ -79,6 +79,14 @@ def test_any_bytes_are_refused(body: bytes, length: str | None) -> None:
         read_request(body, length, PIXELS)
 
 
+def test_a_response_says_scores_and_nothing_that_the_model_does_not_have() -> None:
+    labels = np.zeros((1, 1), np.uint8)
+    scores = Scores(margin=0.5, max_probability=0.7, entropy=0.9)
+    for one in (scores, scores.model_copy(update={"appeal": -0.25})):
+        _, body = write_response("m", "v", read(request()), labels, one)
+        assert json.loads(body)["parameters"] == one.model_dump(exclude_none=True)
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.booleans())
 def test_a_response_says_how_large_its_parts_are(height: int, width: int, binary: bool) -> None:
     asked = request()

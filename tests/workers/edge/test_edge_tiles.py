@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from umiak_workers.adapters.artefacts import load_model, read_artefact
 from umiak_workers.contract.config import EdgeConfig, Tiling
+from umiak_workers.core.regions import Grid, tiles_of
 from umiak_workers.edge.answer import predict
+from umiak_workers.predictors.onnx import OnnxSegmenter
 from umiak_workers.predictors.segmentation import SegmentationOutput
 
+STREET = Path(__file__).parents[3] / "docs" / "examples" / "street" / "street-edge"
 DIGEST = "sha256:" + "b" * 64
 SURE, TORN = (8.0, 0.0), (0.0, 0.0)
 
@@ -75,3 +80,15 @@ def test_by_appeal_a_model_without_the_head_says_nothing_of_tiles(png: Callable[
 def test_a_photo_of_too_many_tiles_says_nothing_of_them(png: Callable[[np.ndarray], bytes]) -> None:
     header, _ = predict(Fixed(), png(np.zeros((2064, 2064, 3), np.uint8)), config(16))
     assert header.tiles is None
+
+
+def test_a_real_model_with_the_head_tells_photo_and_tiles_what_it_expects(png: Callable[[np.ndarray], bytes]) -> None:
+    model = OnnxSegmenter(load_model(STREET, read_artefact(STREET).digest), threads=1)
+    seed = 4
+    print(f"seed {seed}")
+    image = np.random.default_rng(seed).integers(0, 256, (180, 240, 3), dtype=np.uint8)
+    header, _ = predict(model, png(image), config(48, "Appeal"))
+    appeal = model.predict(image).appeal
+    assert appeal is not None
+    assert header.scores.appeal == pytest.approx(float(appeal.mean()), abs=1e-6)
+    assert header.tiles == tiles_of(Grid(180, 240, 48), appeal)

@@ -388,6 +388,16 @@ def test_cloud_too_slow_nobody_waits_the_examples_are_learnt_from_and_a_fast_clo
     assert len(one.outside.stores) == len(set(one.outside.stores))
 
 
+def test_a_model_without_an_appeal_head_is_not_judged_by_it_and_that_is_said(pod: Callable[..., Pod]) -> None:
+    one = pod(rules=(MinerRule(miner="AppealHead", threshold=0.0),)).start()
+    answers = [read(one.push(jpeg(seed)))[0].answer for seed in range(3)]
+    assert [(answer.answered_by, answer.reason, answer.rule) for answer in answers] == [("edge", "NotJudged", "")] * 3
+    assert one.router.log().count("does not say what a rule goes by") == 1
+    metrics = httpx.get(one.url + "/metrics", timeout=5).text
+    assert 'umiak_frames_total{reason="NotJudged",route="edge"} 3.0' in metrics
+    assert one.outside.asked == []
+
+
 def test_hub_away_answers_go_on_and_the_receipt_comes_later(pod: Callable[..., Pod]) -> None:
     one = pod().start()
     one.outside.hub_up = False
