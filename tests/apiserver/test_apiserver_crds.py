@@ -55,7 +55,10 @@ def test_defaults_are_filled_in(kube: Kube, namespace: str) -> None:
 
 def test_regions_are_absent_or_whole(kube: Kube, namespace: str) -> None:
     hard = {"miners": [{"miner": "ScoreMargin", "budget": 0.2}], "regions": {"threshold": 0.4}}
-    for wanted, found in (({"miners": hard["miners"]}, None), (hard, {"threshold": 0.4, "side": 48, "cell": 2})):
+    for wanted, found in (
+        ({"miners": hard["miners"]}, None),
+        (hard, {"threshold": 0.4, "by": "Margin", "side": 48, "cell": 2}),
+    ):
         kube.apply(joint_inference(namespace, hardExamples=wanted))
         body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
         assert body is not None
@@ -70,6 +73,7 @@ def test_every_kind_of_rule_is_taken(kube: Kube, namespace: str) -> None:
         {"miner": "MaxProbability", "budget": 0.1},
         {"miner": "ScoreMargin", "bytesPerSecond": 20_000},
         {"miner": "Random", "cost": {"perHour": 1, "perMegabyte": 0.02}},
+        {"miner": "AppealHead", "threshold": 0.01},
         {"miner": "EdgeOnly"},
     ]
     kube.apply(joint_inference(namespace, hardExamples={"miners": miners}))

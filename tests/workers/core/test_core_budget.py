@@ -311,10 +311,12 @@ def test_a_share_is_kept_within_its_bound(series: list[float], share: float) -> 
 
 @given(st.lists(st.floats(0, 1), max_size=60), allowances)
 def test_spending_is_pure(series: list[float], allowance: Allowance) -> None:
-    budget = Budget(allowance, tuple(series), (1000,) * len(series), (1.0,) * len(series), 10.0)
-    upload = Upload(1000, 11.0)
+    ones = (1.0,) * len(series)
+    budget = Budget(allowance, tuple(series), (1000,) * len(series), ones, 10.0, uploads=ones)
+    kept, upload = replace(budget), Upload(1000, 11.0)
     assert spend(budget, 0.5, upload) == spend(budget, 0.5, upload)
-    assert budget == Budget(allowance, tuple(series), (1000,) * len(series), (1.0,) * len(series), 10.0)
+    assert settle(budget, upload, Upload(10, 12.0)) == settle(budget, upload, Upload(10, 12.0))
+    assert budget == kept
 
 
 def test_another_share_keeps_the_credit_and_another_unit_does_not() -> None:
