@@ -119,7 +119,7 @@ def test_memory_is_read_from_the_kernel() -> None:
 
 @pytest.mark.processes
 def test_memory_of_a_process_that_only_answers() -> None:
-    found = peak_megabytes("onnx", builtin_folder("yard-edge"), threads=1, timeout=120)
+    found = peak_megabytes("onnx", [builtin_folder("yard-edge")], threads=1, timeout=120)
     assert found is None or 20 < found < 1000
 
 

@@ -65,8 +65,12 @@ class Row:
 
 def cost(model: Model) -> Cost:
     """Parameters and multiply-accumulates; raises ArtefactError where a shape of the graph is not known."""
-    trained = [tensor for name, tensor in model.weights.items() if not name.endswith(NOT_PARAMETERS)]
-    return Cost(sum(int(tensor.size) for tensor in trained), macs(model.graph))
+    return Cost(parameters(model), macs(model.graph))
+
+
+def parameters(model: Model) -> int:
+    """Trained numbers; what normalisation counted is none."""
+    return sum(int(tensor.size) for name, tensor in model.weights.items() if not name.endswith(NOT_PARAMETERS))
 
 
 def macs(graph: bytes) -> int:
@@ -114,12 +118,12 @@ def take_turns(
     return taken
 
 
-def peak_megabytes(way: str, folder: Path, threads: int, timeout: float) -> float | None:
-    """Largest resident memory of a process that does nothing but answer with this model; None where it is not told."""
-    command = [sys.executable, "-m", "umiak_workers.bench.edge_memory", way, str(folder), str(threads)]
+def peak_megabytes(way: str, folders: Sequence[Path], threads: int, timeout: float) -> float | None:
+    """Largest resident memory of a process that only answers with these models; None where it is not told."""
+    command = [sys.executable, "-m", "umiak_workers.bench.edge_memory", way, str(threads), *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:
-        raise UmiakError(f"{folder}: measuring memory failed ({done.stderr.strip().splitlines()[-1:]})")
+        raise UmiakError(f"{folders[0]}: measuring memory failed ({done.stderr.strip().splitlines()[-1:]})")
     return float(done.stdout) if done.stdout.strip() else None
 
 

@@ -139,7 +139,9 @@ def _measured(
         taken = take_turns(ways, photos, seed, lambda: bar.advance(task))
         bar.update(task, description=f"{base.card.name}: scoring, memory")
         counts = {way: frame_counts(ways[way], samples) for way in (FLOAT, INT8)}
-        memory = {way: peak_megabytes(way.split()[0], folder, threads, STEP_SECONDS) for way, folder in folders.items()}
+        memory = {
+            way: peak_megabytes(way.split()[0], [folder], threads, STEP_SECONDS) for way, folder in folders.items()
+        }
     return rows(base.card.name, taken, memory, counts, FLOAT, seed)
 
 
