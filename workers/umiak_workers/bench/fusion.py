@@ -1,4 +1,4 @@
-"""Does a promptable segmenter help? Edge model and labeller alone, and each with masks that vote on its pixels.
+"""Does a promptable segmenter help? Edge model, labeller and both, and each with masks that vote on its pixels.
 
 Seed 001, 3.2. Every figure comes from photos that no model here was trained on; the gain of the masks over the pixel
 labels they voted on is measured on the same frames, with a block-bootstrap interval.
@@ -8,11 +8,12 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from umiak_workers.cloud.think import ask, vote
+from umiak_workers.cloud.think import ask, joined, vote
 from umiak_workers.contract.config import Fusion
 from umiak_workers.core.metrics import Counts, block_bootstrap_difference, confusion, mean_iou
 from umiak_workers.datasets.sample import Dataset, Sample
@@ -20,9 +21,19 @@ from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Promptable
 from umiak_workers.predictors.segmentation import Segmenter
 
-SOURCES = ("edge", "labeller")
+SOURCES = ("edge", "labeller", "both")
 BLOCK = 5
 """Frames in a block of the bootstrap."""
+
+
+Verdict = Literal["", "help", "harm", "not shown"]
+
+
+def verdict(low: float | None, high: float | None) -> Verdict:
+    """What a gain's 95 % ends say of masks; nothing without them."""
+    if low is None or high is None:
+        return ""
+    return "help" if low > 0 else "harm" if high < 0 else "not shown"
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,11 @@ class Row:
     high: float | None = None
     masks: float = 0.0
     """Masks per frame that decided labels."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval allows to say about a difference that masks make."""
+        return verdict(self.low, self.high)
 
     def as_json(self) -> dict[str, object]:
         """Plain values; `fusion` null for pixel labels alone."""
@@ -81,7 +97,8 @@ class FusionBench:
     def __init__(
         self, edge: Segmenter, labeller: Segmenter | None, sam: Promptable, rules: Sequence[Fusion], seed: int
     ) -> None:
-        self._sources = {"edge": edge} if labeller is None else {"edge": edge, "labeller": labeller}
+        self._models = {"edge": edge} if labeller is None else {"edge": edge, "labeller": labeller}
+        self._sources = SOURCES if labeller else SOURCES[:1]
         self._sam, self._rules, self._seed = sam, tuple(rules), seed
         self._classes = len(edge.card.classes)
         self.watch = Stopwatch()
@@ -100,8 +117,7 @@ class FusionBench:
         begun = time.perf_counter()
         embedding = self._sam.encode(sample.image)
         self.watch.note("sam_encode", begun)
-        for source, model in self._sources.items():
-            logits = self.watch.time(source, lambda model=model: model.predict(sample.image).logits)  # type: ignore[misc]
+        for source, logits in self._scores(sample).items():
             grown = grown_logits(logits, *sample.label.shape)
             begun = time.perf_counter()
             masks = ask(self._sam, embedding, grown, self._rules[0])
@@ -114,6 +130,15 @@ class FusionBench:
                 tally = tallies[source, rule]
                 tally.counts.append(confusion(sample.label, found.labels, self._classes))
                 tally.masks += found.masks
+
+    def _scores(self, sample: Sample) -> dict[str, NDArray[np.float32]]:
+        scores = {
+            source: self.watch.time(source, lambda model=model: model.predict(sample.image).logits)  # type: ignore[misc]
+            for source, model in self._models.items()
+        }
+        if "labeller" in scores:
+            scores["both"] = joined(scores["edge"], scores["labeller"], Fusion(labels="both"))
+        return scores
 
     def _row(self, name: str, source: str, rule: Fusion | None, tallies: dict[tuple[str, Fusion | None], Tally]) -> Row:
         tally, alone = tallies[source, rule], tallies[source, None]

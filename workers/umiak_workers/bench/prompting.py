@@ -8,11 +8,11 @@ on the same frames, with a block-bootstrap interval; a way that does not help, o
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from umiak_workers.bench.fusion import Verdict, verdict
 from umiak_workers.bench.sam_grid import everywhere, worthwhile
 from umiak_workers.cloud.think import UNCERTAIN, vote
 from umiak_workers.contract.config import Fusion
@@ -75,11 +75,9 @@ class Row:
     high: float | None = None
 
     @property
-    def verdict(self) -> Literal["", "help", "harm", "not shown"]:
+    def verdict(self) -> Verdict:
         """What the interval allows to say about a difference that masks make."""
-        if self.low is None or self.high is None:
-            return ""
-        return "help" if self.low > 0 else "harm" if self.high < 0 else "not shown"
+        return verdict(self.low, self.high)
 
     def as_json(self) -> dict[str, object]:
         """Plain values, the verdict among them."""

@@ -51,7 +51,7 @@ def fusion(
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1,
     out: Annotated[Path | None, typer.Option("--json", help="Write every row and time to this file.")] = None,
 ) -> None:
-    """Labels by edge model and labeller, alone and with masks that vote (about a minute per 100 frames).
+    """Labels by edge model, labeller and both, alone and with masks that vote (about 2 minutes per 100 frames).
 
     Examples:
 
