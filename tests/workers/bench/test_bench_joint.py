@@ -7,16 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner
 
+from umiak_workers.bench.joint import run
 from umiak_workers.bench.joint.curve import Point, area_fraction, at_bytes, gain_kept
-from umiak_workers.bench.joint.evidence import Codec, Seen, look
-from umiak_workers.bench.joint.replay import Link, Setting, highest, replay
+from umiak_workers.bench.joint.evidence import Seen, look
+from umiak_workers.bench.joint.link import Link, Sending
+from umiak_workers.bench.joint.replay import Setting, highest, replay
 from umiak_workers.bench.joint.routers import Router, gained, routers
+from umiak_workers.bench.joint.spending import Spent, spending
+from umiak_workers.bench.joint.toxiproxy import find
+from umiak_workers.bench.joint.uploads import Codec
 from umiak_workers.cli.bench import app
 from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
 from umiak_workers.core.regions import Grid
-from umiak_workers.datasets.sample import Listed, Sample
+from umiak_workers.datasets.sample import Listed, Sample, walk
+from umiak_workers.datasets.source import open_dataset
 from umiak_workers.predictors.segmentation import SegmentationOutput
 
 HEIGHT, WIDTH, SIDE = 64, 96, 16
@@ -66,24 +73,24 @@ def photos(count: int = 12) -> Listed:
 
 
 def setting() -> Setting:
-    return Setting(Colours(weak=False), Codec(90), GRID, Link(20e6, 0.04), 250.0, 1)
+    return Setting(Colours(weak=False), Codec(90), GRID, Sending(Link(20e6, 0.04)), 250.0, 1, (1000, 9000))
 
 
 def evidence() -> list[Seen]:
     return look(photos(), Colours(weak=True), Colours(weak=False), Codec(90), 8, lambda: None)
 
 
-def found(name: str, regions: bool) -> Router:
+def router(name: str, regions: bool) -> Router:
     maps = ("ScoreMargin", "MaxProbability", "Entropy")
     return next(router for router in routers(maps, 1) if (router.name, router.regions) == (name, regions))
 
 
 def curve(name: str, regions: bool, shares: tuple[float, ...]) -> list[Point]:
-    return replay(found(name, regions), evidence(), shares, setting(), lambda: None)[0]
+    return replay(router(name, regions), evidence(), shares, setting(), lambda: None)[0]
 
 
 def point(size: float, miou: float) -> Point:
-    return Point(0, size, miou, miou, miou, miou, {"mean": 1.0, "p50": 1.0, "p95": 1.0}, 1.0)
+    return Point(0, size, miou, miou, miou, miou, spending([Spent({})], 1.0))
 
 
 def test_the_highest_scores_are_chosen_and_no_more_however_many_are_equal() -> None:
@@ -118,7 +125,7 @@ def test_the_ends_of_every_frame_curve_are_edge_alone_and_cloud_alone() -> None:
             assert (nothing.upload_fraction, nothing.bytes) == (0, 0)
             assert nothing.counts[0].tolist() == seen[0].edge_counts.tolist()
             assert everything.upload_fraction == 1
-            assert everything.bytes == np.mean([photo.whole_bytes for photo in seen])
+            assert everything.bytes == np.mean([len(photo.upload) for photo in seen])
             assert everything.miou > 0.99
 
 
@@ -157,17 +164,109 @@ def test_accuracy_repeats_to_the_last_digit() -> None:
 
 
 def test_a_slow_link_makes_uploads_late_and_leaves_the_rest_in_time() -> None:
-    slow = replace(setting(), link=Link(1e4, 0.5))
-    (half,), _ = replay(found("ScoreMargin", False), evidence(), (0.5,), slow, lambda: None)
-    assert half.deadline_hits == 0.5
-    assert half.latency["p95"] > 500
+    slow = replace(setting(), sending=Sending(Link(1e4, 0.5)))
+    (half,), _ = replay(router("ScoreMargin", False), evidence(), (0.5,), slow, lambda: None)
+    assert half.spending.deadline_hits == 0.5
+    assert half.spending.latency["p95"] > 500
+
+
+def test_a_row_spends_what_its_photos_spend_and_nothing_in_the_cloud_for_those_that_stay() -> None:
+    nothing, half, everything = replay(router("ScoreMargin", False), evidence(), (0, 0.5, 1), setting(), lambda: None)[
+        0
+    ]
+    assert nothing.spending.cpu_cloud == 0
+    assert nothing.spending.stages["cloud"] == nothing.spending.stages["link"] == {"mean": 0, "p50": 0, "p95": 0}
+    assert 0 < half.spending.cpu_cloud < everything.spending.cpu_cloud
+    assert nothing.spending.cpu_edge < half.spending.cpu_edge < everything.spending.cpu_edge
+    assert [point.spending.macs for point in (nothing, half, everything)] == [1000, 5500, 10_000]
+    facts = everything.spending.as_json()
+    assert facts["flops"] == 20_000
+    assert facts["link"] == "computed"
+    total = sum(stage["mean"] for stage in everything.spending.stages.values())
+    assert total == pytest.approx(everything.spending.latency["mean"], abs=0.05)
+
+
+@pytest.mark.processes
+def test_rows_over_an_emulated_link_stand_beside_computed_ones_and_say_for_how_many_photos() -> None:
+    program = find(None)
+    if program is None:
+        pytest.skip("no toxiproxy-server")
+    seen, way = evidence(), Link(20e6, 0.04)
+    with run.sending(run.Wanted(way, "20,40", program, 4), seen) as (sending, said):
+        carried = replace(setting(), sending=sending)
+        (row,) = replay(router("ScoreMargin", False), seen, (1.0,), carried, lambda: None)[0]
+    assert "emulated by Toxiproxy on loopback for 4 of 12 photos" in said
+    assert (row.spending.carried, row.spending.as_json()["link"]) == (4, "emulated")
+    assert row.spending.latency["mean"] > 0.95 * row.spending.computed["mean"]
+    (kind,) = sending.kinds()
+    assert (kind.uploads, kind.name) == (4, "photos written anew")
+    assert kind.emulated["p50"] > 40
+    same = replay(router("ScoreMargin", False), seen, (1.0,), setting(), lambda: None)[0][0]
+    assert (same.miou, same.bytes) == (row.miou, row.bytes)
+
+
+def test_without_toxiproxy_the_link_is_computed_and_says_so() -> None:
+    with run.sending(run.Wanted(Link(20e6, 0.04), "20,40", None, 50), evidence()) as (sending, said):
+        assert said == "link 20,40 (Mbit/s, ms): computed, not emulated (no toxiproxy-server on PATH)"
+        assert sending.send("drive_000", "whole", b"photo", b"labels").emulated is None
+    assert sending.kinds() == ()
+
+
+def test_the_gate_of_a_learnt_or_simple_score_counts_the_map_that_it_reads() -> None:
+    seen = evidence()
+    chance, margin = (
+        replay(router(name, True), seen, (0,), setting(), lambda: None)[1] for name in ("Random", "Entropy")
+    )
+    assert margin > float(np.mean([photo.gates["Entropy"].cpu for photo in seen])) > 0
+    assert chance >= 0
+
+
+DRIVE_CLASSES = ("ground", "sky", "building", "equipment", "line", "person", "vehicle")
+
+
+def test_a_users_own_folder_gets_every_figure_that_the_evidence_is_made_of(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for drive, light in (("north", "day"), ("south", "dusk")):
+        for number, sample in enumerate(walk(open_dataset(f"yard:{light}?seed=9&frames=2&shot=1"))):
+            assert sample.label is not None
+            Image.fromarray(sample.image).save(folder / "images" / f"{drive}_{number}.jpg", quality=90)
+            Image.fromarray(sample.label).save(folder / "labels" / f"{drive}_{number}.png")
+    out = tmp_path / "joint.json"
+    told = ["joint", "--data", str(folder), "--edge", "builtin:yard-edge", "--cloud", "builtin:yard-cloud"]
+    more = ["--carried", "0", "--sam", "builtin:yard-sam", "--sam-photos", "2", "--threads", "1", "--json", str(out)]
+    result = CliRunner().invoke(app, told + more, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "computed, not emulated (--carried 0)" in result.output
+    facts = json.loads(out.read_text())
+    quality = {"miou", "low", "high", "pixel_accuracy", "classes", "sequences"}
+    costs = {"latency_ms", "deadline_hits", "stages_ms", "cpu_seconds", "flops"}
+    alone = [facts["edge_only"], facts["cloud_only"], *facts["edges"]]
+    for one in alone:
+        assert quality | costs | {"name", "parameters", "macs", "peak_rss_mb"} <= set(one)
+        assert set(one["sequences"]) == {"north", "south"}
+        assert set(one["classes"]) <= set(DRIVE_CLASSES)
+    mean = sum(path.stat().st_size for path in (folder / "images").iterdir()) / 4
+    assert facts["cloud_only"]["bytes"] == pytest.approx(mean, abs=0.1)
+    assert facts["cloud_only"]["parameters"] > facts["edge_only"]["parameters"] > 100_000
+    for miner in facts["miners"]:
+        assert {"name", "curve", "oracle_area_fraction", "gain_kept", "gate_ms", "latency_ms"} <= set(miner)
+        for point in miner["curve"]:
+            assert {"upload_fraction", "bytes"} | quality | costs <= set(point)
+            assert point["cpu_seconds"]["sum"] > 0
+    ways = {(row["labels"], row["vote"], row["sam"]) for row in facts["fusion"]}
+    votes = [(None, None), *((vote, "yard-sam") for vote in ("probability", "logits", "majority"))]
+    assert ways == {(labels, *vote) for labels in ("edge", "labeller", "both") for vote in votes}
+    assert all("miou" in row for row in facts["fusion"])
+    assert {row["photos"] for row in facts["fusion"] if row["sam"]} == {2}
 
 
 def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Path) -> None:
     uri = "yard:dusk?seed=5&frames=3&shot=1"
     told = ["joint", "--data", uri, "--edge", "builtin:yard-edge", "--cloud", "builtin:yard-cloud"]
     files = ["--json", str(tmp_path / "joint.json"), "--plot", str(tmp_path / "joint.png")]
-    result = CliRunner().invoke(app, [*told, *files, "--threads", "1"], env={"COLUMNS": "160"})
+    result = CliRunner().invoke(app, [*told, *files, "--carried", "0", "--threads", "1"], env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
     facts = json.loads((tmp_path / "joint.json").read_text())
     assert facts["cloud_only"]["miou"] > facts["edge_only"]["miou"]
@@ -188,6 +287,7 @@ def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Pat
     [
         ("--link", "fast", "expected RATE,RTT"),
         ("--link", "0,40", "the rate is above 0"),
+        ("--toxiproxy", "/nowhere/toxiproxy", "--toxiproxy /nowhere/toxiproxy: no program"),
         ("--edge", "https://models.example/edge", "expected a model folder, builtin:NAME or a file: URI"),
     ],
 )

@@ -1,37 +1,36 @@
 """`umiak bench joint`: the product's evidence, a table of accuracy against bytes that anybody can print again."""
 
-import io
 import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
+import torch
 import typer
-from numpy.typing import NDArray
-from PIL import Image as Pillow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from umiak_workers.adapters.modelstore import named_model
-from umiak_workers.bench.joint import report
+from umiak_workers.bench.joint import run
 from umiak_workers.bench.joint.cloud import CloudLabels, labellings
-from umiak_workers.bench.joint.evidence import Codec, Seen, look
-from umiak_workers.bench.joint.replay import Link, Setting, at_qualities, replay
-from umiak_workers.bench.joint.routers import Kind, Router, routers
+from umiak_workers.bench.joint.evidence import Seen
+from umiak_workers.bench.joint.link import Link, evenly
+from umiak_workers.bench.joint.masked import Masked, masked
+from umiak_workers.bench.joint.plot import plot as draw
+from umiak_workers.bench.joint.replay import Setting
+from umiak_workers.bench.joint.report import Result
+from umiak_workers.bench.joint.resources import Resources, resources
+from umiak_workers.bench.joint.routers import routers
+from umiak_workers.bench.joint.tables import tables
+from umiak_workers.bench.joint.toxiproxy import find
+from umiak_workers.bench.joint.uploads import Codec
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.regions import Grid
-from umiak_workers.datasets.sample import Dataset, walk
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.predictors.sam import SamSegmenter, load_sam
 
 console = Console()
-FRAMES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
-"""Shares of photos on a whole-photo router's curve."""
-TILES = (0.0, 0.05, 0.15, 0.35, 0.65)
-"""Shares of tiles on a region router's curve."""
-QUALITIES = (1, 5, 15, 30, 50, 75)
-"""WebP qualities at which all photos are sent whole."""
 
 
 def joint(
@@ -43,17 +42,26 @@ def joint(
     labels: Annotated[
         Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
     ] = "both",
-    link: Annotated[str, typer.Option(help="RATE,RTT in Mbit/s and ms: a computed link, nothing is sent.")] = "20,40",
+    link: Annotated[
+        str, typer.Option(help="RATE,RTT in Mbit/s and ms: emulated by Toxiproxy where there is one, else computed.")
+    ] = "20,40",
+    toxiproxy: Annotated[Path | None, typer.Option(help="The toxiproxy-server program, if not on PATH.")] = None,
+    carried: Annotated[
+        int,
+        typer.Option(min=0, help="Photos whose uploads go over the emulated link, evenly spread; 0: computed only."),
+    ] = 50,
     deadline: Annotated[float, typer.Option(help="Milliseconds in which an answer is in time.")] = 250.0,
     quality: Annotated[int, typer.Option(min=1, max=100, help="WebP quality of uploads.")] = 15,
     side: Annotated[int, typer.Option(min=8, help="Pixels of a tile's side.")] = 48,
     cell: Annotated[int, typer.Option(min=1, help="Pixels of the cells that unchosen parts are sent as.")] = 2,
+    sam: Annotated[str, typer.Option(help="Also try a promptable model's masks, for example builtin:yard-sam.")] = "",
+    sam_photos: Annotated[int, typer.Option(min=1, help="Photos that it is asked about, evenly spread.")] = 40,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the random router and the bootstrap.")] = 1,
     out: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw mIoU against bytes into this PNG.")] = None,
 ) -> None:
-    """Accuracy, bytes and latency of every way to choose what the cloud gets to see (about 7 minutes per 100 photos).
+    """Accuracy, bytes, latency and cost of every way to choose what the cloud gets to see (some 10 minutes per 100 photos).
 
     Cloud-only gets every photo as it came. Routers send whole photos, or parts of them, through a codec; a photo sent
     in part is sharp in the chosen tiles and coarse elsewhere, and its bytes are those of the file that would be sent.
@@ -62,31 +70,43 @@ def joint(
     Examples:
 
         umiak bench joint --data camvid/val --edge docs/examples/street/street-edge \\
-            --cloud docs/examples/street/street-cloud
+            --cloud docs/examples/street/street-cloud --sam builtin:yard-sam
 
         umiak bench joint --data my-photos --edge my-edge --cloud my-cloud --link 5,80 --json joint.json
     """
-    samples, models = open_dataset(data), [OnnxSegmenter(named_model(name), threads) for name in (*edge, cloud)]
+    way = run.Wanted(_link(link), link, find(toxiproxy) if carried else None, carried)
+    samples, named = open_dataset(data), [named_model(name) for name in (*edge, cloud)]
+    models = [OnnxSegmenter(model, threads) for model in named]
     _alike(models)
+    promptable = _promptable(sam, threads)
+    needs = [resources([model], threads) for model in named[:-1]]
+    cloud_needs = resources([named[-1], *(named[:1] if labels == "both" else ())], threads)
     size = samples[0].image.shape
-    codec, grid = Codec(quality), Grid(size[0], size[1], side)
-    answering = CloudLabels(models[0], models[-1], Fusion(labels=labels))
-    setting = Setting(answering, codec, grid, _link(link), deadline, seed)
+    codec, answering = Codec(quality), CloudLabels(models[0], models[-1], Fusion(labels=labels))
     with _bar() as bar:
-        evidence = [_seen(bar, samples, model, answering, codec, cell) for model in models[:-1]]
+        evidence = [run.seen(bar, samples, model, answering, codec, cell) for model in models[:-1]]
+        seen = evidence[0]
         task = bar.add_task("ways to label", total=len(samples))
         ways = labellings(samples, models[0], models[-1], codec, lambda: bar.advance(task))
-        seen = evidence[0]
-        routed = tuple(_routed(bar, router, seen, setting) for router in routers(tuple(seen[0].scores), seed))
-        routed += (_by_quality(bar, seen, setting),)
-    result = report.Result(
+        masks = _masked(bar, seen, models, promptable, sam_photos, seed) if promptable else ()
+        with run.sending(way, seen) as (sending, said):
+            grid = Grid(size[0], size[1], side)
+            setting = Setting(answering, codec, grid, sending, deadline, seed, _macs(needs[0], cloud_needs))
+            cloud_alone = run.cloud_alone(models[-1], seen, samples, cloud_needs, setting)
+            routed = [run.routed(bar, router, seen, setting) for router in routers(tuple(seen[0].scores), seed)]
+            routed.append(run.by_quality(bar, seen, setting))
+    alone = zip(models[:-1], evidence, needs, strict=True)
+    result = Result(
         data=portable(data),
         classes=models[0].card.classes,
         names=[photo.name for photo in seen],
-        edges=tuple(_edge_alone(model, found, deadline) for model, found in zip(models, evidence, strict=False)),
-        cloud=_cloud_alone(models[-1], seen, samples, setting),
-        routed=routed,
+        edges=tuple(run.edge_alone(model, found, needed, deadline) for model, found, needed in alone),
+        cloud=cloud_alone,
+        routed=tuple(routed),
         labellings=ways,
+        masked=masks,
+        uploads=sending.kinds(),
+        link=said,
         settings={
             "link": link,
             "deadline_ms": deadline,
@@ -94,17 +114,45 @@ def joint(
             "side": side,
             "cell": cell,
             "labels": labels,
+            "threads": threads,
             "seed": seed,
         },
         seed=seed,
     )
-    for table in report.tables(result):
+    for table in tables(result):
         console.print(table)
-    console.print(f"{len(seen)} photos of {portable(data)}; link {link} (Mbit/s, ms) computed; seed {seed}")
+    console.print(f"{len(seen)} photos of {portable(data)}; {said}; {threads} threads; seed {seed}")
     if out is not None:
         out.write_text(json.dumps(result.as_json(), indent=1))
     if plot is not None:
-        report.plot(result, plot)
+        draw(result, plot)
+
+
+def _promptable(name: str, threads: int) -> tuple[str, SamSegmenter] | None:
+    """(its name, the model) or None where none is wanted."""
+    if not name:
+        return None
+    torch.set_num_threads(threads)
+    model = named_model(name)
+    return model.card.name, load_sam(model)
+
+
+def _masked(
+    bar: Progress,
+    seen: list[Seen],
+    models: list[OnnxSegmenter],
+    sam: tuple[str, SamSegmenter],
+    most: int,
+    seed: int,
+) -> tuple[Masked, ...]:
+    chosen = set(evenly([photo.name for photo in seen], most))
+    photos = [photo for photo in seen if photo.name in chosen]
+    task = bar.add_task(f"masks of {sam[0]}", total=len(photos))
+    return masked(photos, models[0], models[-1], sam, seed, lambda: bar.advance(task))
+
+
+def _macs(edge: Resources, cloud: Resources) -> tuple[int, int] | None:
+    return None if edge.macs is None or cloud.macs is None else (edge.macs, cloud.macs)
 
 
 def _alike(models: list[OnnxSegmenter]) -> None:
@@ -125,58 +173,3 @@ def _link(text: str) -> Link:
 
 def _bar() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console)
-
-
-def _seen(
-    bar: Progress, samples: Dataset, edge: OnnxSegmenter, cloud: CloudLabels, codec: Codec, cell: int
-) -> list[Seen]:
-    task = bar.add_task(f"{edge.card.name} and {cloud.card.name} alone", total=len(samples))
-    seen = look(samples, edge, cloud, codec, cell, lambda: bar.advance(task))
-    if not seen:
-        raise ConfigError("--data: no photo has a label")
-    if len({photo.label.shape for photo in seen}) > 1:
-        raise ConfigError("--data: photos of one size are compared, these differ")
-    return seen
-
-
-def _routed(bar: Progress, router: Router, seen: list[Seen], setting: Setting) -> report.Routed:
-    shares = TILES if router.regions else FRAMES
-    kind: Kind = "regions" if router.regions else "frames"
-    task = bar.add_task(f"{router.name}, {kind}", total=len(shares) * len(seen))
-    points, gate = replay(router, seen, shares, setting, lambda: bar.advance(task))
-    return report.Routed(router.name, kind, tuple(points), gate)
-
-
-def _by_quality(bar: Progress, seen: list[Seen], setting: Setting) -> report.Routed:
-    task = bar.add_task("Quality, all photos", total=len(QUALITIES) * len(seen))
-    points = at_qualities(seen, QUALITIES, setting, lambda: bar.advance(task))
-    return report.Routed("Quality", "quality", tuple(points), 0.0)
-
-
-def _edge_alone(model: OnnxSegmenter, seen: list[Seen], deadline: float) -> report.Alone:
-    counts = tuple(photo.edge_counts for photo in seen)
-    return report.alone_from(model.card.name, counts, 0.0, [photo.times.edge for photo in seen], deadline)
-
-
-def _cloud_alone(model: OnnxSegmenter, seen: list[Seen], samples: Dataset, setting: Setting) -> report.Alone:
-    """Every photo, as it came, answered by the cloud."""
-    counts = tuple(photo.untouched for photo in seen)
-    sizes = _source_bytes(samples)
-    late = [setting.link.milliseconds(size) + photo.times.cloud for size, photo in zip(sizes, seen, strict=True)]
-    return report.alone_from(f"cloud: {model.card.name}", counts, sum(sizes) / len(sizes), late, setting.deadline)
-
-
-def _source_bytes(samples: Dataset) -> list[int]:
-    """Size of each labelled photo as it came; made ones count as the JPEG that a camera would send."""
-    paths = getattr(samples, "photos", None)
-    return [
-        len(_jpeg(sample.image)) if paths is None else paths[index].stat().st_size
-        for index, sample in enumerate(walk(samples))
-        if sample.label is not None
-    ]
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    written = io.BytesIO()
-    Pillow.fromarray(image).save(written, "JPEG", quality=95)
-    return written.getvalue()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from umiak_workers.bench.joint.evidence import Codec
+from umiak_workers.bench.joint.uploads import Codec
 from umiak_workers.cloud.think import joined
 from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.config import Fusion
@@ -26,7 +26,7 @@ class Labelling:
     miou: float
 
     def as_json(self) -> dict[str, object]:
-        """As `fusion` rows of other benchmarks are written; `bench fusion` and `bench sam` measure masks."""
+        """A row of `fusion` without masks; those with masks are of `masked.py`."""
         return {"labels": self.labels, "quality": self.quality, "vote": None, "sam": None, "miou": round(self.miou, 6)}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from umiak_workers.bench.joint.spending import Spending
 from umiak_workers.core.metrics import Counts
 
 
@@ -12,8 +13,7 @@ from umiak_workers.core.metrics import Counts
 class Point:
     """One budget of one router over the whole data set.
 
-    `upload_fraction` of photos (or of their area), `bytes` per photo on average, mIoU with its 95 % ends; latencies in
-    milliseconds; `deadline_hits` the share of photos answered in time.
+    `upload_fraction` of photos (or of their area), `bytes` per photo on average, mIoU with its 95 % ends.
     """
 
     upload_fraction: float
@@ -22,14 +22,8 @@ class Point:
     low: float
     high: float
     pixel_accuracy: float
-    latency: dict[str, float]
-    deadline_hits: float
+    spending: Spending = field(repr=False)
     counts: tuple[Counts, ...] = field(repr=False, default=())
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values, without the counts."""
-        facts = {name: value for name, value in vars(self).items() if name != "counts"}
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
 
 
 def at_bytes(points: Sequence[Point], budget: float) -> float:

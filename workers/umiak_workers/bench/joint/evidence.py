@@ -1,21 +1,18 @@
 """What is measured once per photo and then replayed under every router: both models' answers, sizes and times."""
 
-import io
-import itertools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
-from umiak_workers.adapters.photo import encode_foveated
+from umiak_workers.bench.joint.spending import Taken, timed
+from umiak_workers.bench.joint.uploads import Codec, reply
 from umiak_workers.contract.messages import Scores
 from umiak_workers.core.metrics import Counts, confusion
 from umiak_workers.core.regions import coarse
 from umiak_workers.core.scores import entropy, gate_scores, hardness, softmax
-from umiak_workers.datasets.sample import Dataset
+from umiak_workers.datasets.sample import Dataset, Sample, walk
 from umiak_workers.predictors.scoring import Answers
 from umiak_workers.predictors.segmentation import SegmentationOutput
 
@@ -25,37 +22,23 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Codec:
-    """How uploads are written: WebP at a quality of 1..100."""
-
-    quality: int
-
-    def encode(self, image: Image) -> bytes:
-        """HxWx3 uint8 as WebP."""
-        return encode_foveated(image, self.quality)
-
-    def decode(self, photo: bytes) -> Image:
-        """What the other end sees."""
-        return np.asarray(Pillow.open(io.BytesIO(photo)).convert("RGB"))
-
-
-@dataclass(frozen=True)
 class Times:
-    """Milliseconds of one photo's stages."""
+    """What one photo's stages took."""
 
-    edge: float
-    blur: float
-    encode: float
-    cloud: float
+    edge: Taken
+    blur: Taken
+    encode: Taken
+    cloud: Taken
 
 
 @dataclass(frozen=True)
 class Seen:
     """One labelled photo. `gate` is what a miner goes by, `scores` are maps of hardness at the edge model's own
-    resolution, higher = harder.
+    resolution, higher = harder, and `gates` what each of them took to make.
 
-    `cloud` are the cloud's labels for the whole photo, uploaded as `whole_bytes` of the codec; `blurred` is the photo
-    as parts of it are sent that nobody chose; `untouched` counts the cloud's answer to the photo as it came.
+    `cloud` are the cloud's labels for the whole photo, uploaded as `upload`, a file of the codec, and answered by the
+    bytes of `answer`; `blurred` is the photo as parts of it are sent that nobody chose; `untouched` counts the cloud's
+    answer to the photo as it came, whose bytes are `untouched_answer`.
     """
 
     name: str
@@ -67,11 +50,14 @@ class Seen:
     logits: Floats
     gate: Scores
     scores: dict[str, Floats]
-    whole_bytes: int
+    gates: dict[str, Taken]
+    upload: bytes
+    answer: bytes
     times: Times
     edge_counts: Counts
     cloud_counts: Counts
     untouched: Counts
+    untouched_answer: bytes
 
 
 def look(
@@ -84,46 +70,69 @@ def look(
 def _look(
     samples: Dataset, edge: Answers, cloud: Answers, codec: Codec, cell: int, tick: Callable[[], None]
 ) -> Iterator[Seen]:
-    classes = len(edge.card.classes)
-    for index in range(len(samples)):
-        sample = samples[index]
+    for sample in walk(samples):
         tick()
-        if sample.label is None:
-            continue
-        moments = [time.perf_counter()]
-        answer = edge.predict(sample.image)
-        moments.append(time.perf_counter())
-        blurred = coarse(sample.image, cell)
-        moments.append(time.perf_counter())
-        upload = codec.encode(sample.image)
-        moments.append(time.perf_counter())
-        better = cloud.predict(codec.decode(upload))
-        moments.append(time.perf_counter())
-        yield Seen(
-            name=sample.name,
-            image=sample.image,
-            blurred=blurred,
-            label=sample.label,
-            edge=answer.labels,
-            cloud=better.labels,
-            logits=answer.logits,
-            gate=gate_scores(answer.logits, answer.appeal),
-            scores=hardness_maps(answer),
-            whole_bytes=len(upload),
-            times=Times(*(1000 * (after - before) for before, after in itertools.pairwise(moments))),
-            edge_counts=confusion(sample.label, answer.labels, classes),
-            cloud_counts=confusion(sample.label, better.labels, classes),
-            untouched=confusion(sample.label, cloud.predict(sample.image).labels, classes),
-        )
+        if sample.label is not None:
+            yield _photo(sample, sample.label, edge, cloud, codec, cell)
 
 
-def hardness_maps(answer: SegmentationOutput) -> dict[str, Floats]:
-    """Per place of the logits: one minus margin, one minus best probability, entropy over its maximum (all in 0..1),
-    and, of a model that has the head, the gain in -1..1 to expect from asking."""
-    chances = softmax(answer.logits)
-    maps = {
-        "ScoreMargin": hardness(answer.logits),
-        "MaxProbability": 1 - chances.max(axis=0),
-        "Entropy": entropy(chances) / np.float32(np.log(len(chances))),
-    }
-    return maps if answer.appeal is None else {**maps, "AppealHead": answer.appeal}
+def _photo(sample: Sample, label: Labels, edge: Answers, cloud: Answers, codec: Codec, cell: int) -> Seen:
+    classes = len(edge.card.classes)
+    found, edge_took = timed(lambda: edge.predict(sample.image))
+    maps = {name: timed(lambda made=made: made(found)) for name, made in hardness_maps(found).items()}  # type: ignore[misc]
+    blurred, blur_took = timed(lambda: coarse(sample.image, cell))
+    upload, encode_took = timed(lambda: codec.encode(sample.image))
+    better, cloud_took = timed(lambda: cloud.predict(codec.decode(upload)))
+    untouched = cloud.predict(sample.image).labels
+    return Seen(
+        name=sample.name,
+        image=sample.image,
+        blurred=blurred,
+        label=label,
+        edge=found.labels,
+        cloud=better.labels,
+        logits=found.logits,
+        gate=gate_scores(found.logits, found.appeal),
+        scores={name: scores for name, (scores, _) in maps.items()},
+        gates={name: took for name, (_, took) in maps.items()},
+        upload=upload,
+        answer=reply(better.labels),
+        times=Times(edge_took, blur_took, encode_took, cloud_took),
+        edge_counts=confusion(label, found.labels, classes),
+        cloud_counts=confusion(label, better.labels, classes),
+        untouched=confusion(label, untouched, classes),
+        untouched_answer=reply(untouched),
+    )
+
+
+def hardness_maps(answer: SegmentationOutput) -> dict[str, Callable[[SegmentationOutput], Floats]]:
+    """What makes each map of hardness that this answer allows; higher is harder, a number per place of the logits."""
+    return MAPS if answer.appeal is None else {**MAPS, "AppealHead": _appeal}
+
+
+def _margin(answer: SegmentationOutput) -> Floats:
+    """One minus the margin, 0..1."""
+    return hardness(answer.logits)
+
+
+def _improbability(answer: SegmentationOutput) -> Floats:
+    """One minus the best probability, 0..1."""
+    best: Floats = softmax(answer.logits).max(axis=0)
+    return 1 - best
+
+
+def _entropy(answer: SegmentationOutput) -> Floats:
+    """Entropy over its maximum, 0..1."""
+    return entropy(softmax(answer.logits)) / np.float32(np.log(len(answer.logits)))
+
+
+def _appeal(answer: SegmentationOutput) -> Floats:
+    """The gain (-1..1) to expect from asking, which the graph has told already."""
+    return np.zeros(answer.logits.shape[1:], np.float32) if answer.appeal is None else answer.appeal
+
+
+MAPS: dict[str, Callable[[SegmentationOutput], Floats]] = {
+    "ScoreMargin": _margin,
+    "MaxProbability": _improbability,
+    "Entropy": _entropy,
+}

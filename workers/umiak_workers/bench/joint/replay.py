@@ -1,11 +1,10 @@
 """Routers replayed over the evidence: for each budget, what is uploaded, what comes back, and how good and late it is.
 
-The link is computed, not carried: bytes over its rate plus its round trip. What edge, codec and cloud take is measured
-once per photo and counts alike for every router, so that latencies differ by what is sent and by nothing else. Accuracy
-depends on data, models, codec and seed alone and repeats to the last digit.
+What edge, codec and cloud take is measured once per photo and counts alike for every router, so that latencies differ
+by what is chosen and sent and by nothing else. Accuracy depends on data, models, codec and seed alone and repeats to
+the last digit.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,41 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umiak_workers.bench.joint.curve import Point
-from umiak_workers.bench.joint.evidence import Codec, Seen
+from umiak_workers.bench.joint.evidence import Seen
+from umiak_workers.bench.joint.link import Sending, Sent
 from umiak_workers.bench.joint.routers import Router, Scores
+from umiak_workers.bench.joint.spending import Spent, Taken, spending, timed
+from umiak_workers.bench.joint.uploads import Codec, reply
 from umiak_workers.core.metrics import Counts, block_bootstrap, confusion, mean_iou, pixel_accuracy
 from umiak_workers.core.regions import Grid
 from umiak_workers.predictors.scoring import Answers
 
 BLOCK = 10
 """Neighbouring photos in a block of the bootstrap."""
-ANSWER_BYTES = 1500
-"""What a label map weighs on its way back, about; it is counted in time, not in the bytes uploaded."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """Bits per second and round-trip seconds."""
-
-    rate: float
-    round_trip: float
-
-    def milliseconds(self, size: int) -> float:
-        """Until the answer to an upload of so many bytes is back, without the cloud's own time."""
-        return 1000 * ((size + ANSWER_BYTES) * 8 / self.rate + self.round_trip)
+AS_THEY_CAME, WHOLE, PARTS = "photos as they came", "photos written anew", "parts of photos"
+"""Kinds of uploads."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every replay shares."""
+    """What every replay shares. `macs`: multiply-accumulates of (edge, cloud) per photo, where their graphs tell."""
 
     cloud: Answers
     codec: Codec
     grid: Grid
-    link: Link
+    sending: Sending
     deadline: float
     """Milliseconds."""
     seed: int
+    macs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,25 +48,24 @@ class Answered:
     counts: Counts
     share: float
     size: int
-    milliseconds: float
+    spent: Spent
 
 
 def replay(
     router: Router, seen: list[Seen], shares: Sequence[float], setting: Setting, tick: Callable[[], None]
 ) -> tuple[list[Point], float]:
-    """(a point per share, milliseconds that scoring one photo takes)."""
-    begun = time.perf_counter()
-    scores = router.rank(seen, setting.grid)
-    gate = 1000 * (time.perf_counter() - begun) / len(seen)
+    """(a point per share, CPU milliseconds that scoring one photo takes: making the map, and reading it)."""
+    scores, ranked = timed(lambda: router.rank(seen, setting.grid))
+    gates = [photo.gates.get(router.name, Taken()) + ranked / len(seen) for photo in seen]
     answer = _regions if router.regions else _whole
     points = []
     for share in shares:
         answers = []
-        for photo, chosen in zip(seen, highest(scores, share), strict=True):
+        for photo, chosen, gate in zip(seen, highest(scores, share), gates, strict=True):
             answers.append(answer(photo, chosen, setting, gate))
             tick()
         points.append(_point(answers, setting))
-    return points, gate
+    return points, float(np.mean([gate.cpu for gate in gates]))
 
 
 def at_qualities(seen: list[Seen], qualities: Sequence[int], setting: Setting, tick: Callable[[], None]) -> list[Point]:
@@ -85,7 +75,8 @@ def at_qualities(seen: list[Seen], qualities: Sequence[int], setting: Setting, t
         cheaper = replace(setting, codec=Codec(quality))
         answers = []
         for photo in seen:
-            answers.append(_regions(photo, np.ones((setting.grid.rows, setting.grid.columns), bool), cheaper, 0.0))
+            everything = np.ones((setting.grid.rows, setting.grid.columns), bool)
+            answers.append(_regions(photo, everything, cheaper, Taken()))
             tick()
         points.append(_point(answers, setting))
     return points
@@ -103,33 +94,43 @@ def highest(scores: list[Scores], share: float) -> list[NDArray[np.bool_]]:
     return [part.reshape(score.shape) for part, score in zip(parts, scores, strict=True)]
 
 
-def _whole(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: float) -> Answered:
-    own = photo.times.edge + gate
+def _whole(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: Taken) -> Answered:
     if not chosen:
-        return Answered(photo.edge_counts, 0.0, 0, own)
-    late = own + photo.times.encode + setting.link.milliseconds(photo.whole_bytes) + photo.times.cloud
-    return Answered(photo.cloud_counts, 1.0, photo.whole_bytes, late)
+        return _alone(photo, setting, gate)
+    sent = setting.sending.send(photo.name, WHOLE, photo.upload, photo.answer)
+    return Answered(photo.cloud_counts, 1.0, sent.up, _asked(photo, setting, gate, photo.times.encode, sent))
 
 
-def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: float) -> Answered:
-    own = photo.times.edge + gate
+def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: Taken) -> Answered:
     if not chosen.any():
-        return Answered(photo.edge_counts, 0.0, 0, own)
-    asked = setting.grid.pixels(chosen)
+        return _alone(photo, setting, gate)
+    asked, everything = setting.grid.pixels(chosen), bool(chosen.all())
     upload = setting.codec.encode(np.where(asked[:, :, None], photo.image, photo.blurred))
     answer = setting.cloud.predict(setting.codec.decode(upload))
     final = np.where(asked, answer.labels, photo.edge)
     counts = confusion(photo.label, final, len(photo.edge_counts))
-    blur = 0.0 if chosen.all() else photo.times.blur
-    late = own + blur + photo.times.encode + setting.link.milliseconds(len(upload)) + photo.times.cloud
-    return Answered(counts, float(asked.mean()), len(upload), late)
+    boxes = () if everything else setting.grid.boxes(chosen)
+    sent = setting.sending.send(photo.name, WHOLE if everything else PARTS, upload, reply(answer.labels, boxes))
+    codec = photo.times.encode if everything else photo.times.blur + photo.times.encode
+    return Answered(counts, float(asked.mean()), sent.up, _asked(photo, setting, gate, codec, sent))
+
+
+def _alone(photo: Seen, setting: Setting, gate: Taken) -> Answered:
+    stages = {"edge": photo.times.edge, "gate": gate}
+    macs = None if setting.macs is None else setting.macs[0]
+    return Answered(photo.edge_counts, 0.0, 0, Spent(stages, setting.sending.unsent(photo.name), macs))
+
+
+def _asked(photo: Seen, setting: Setting, gate: Taken, codec: Taken, sent: Sent) -> Spent:
+    own = {"edge": photo.times.edge, "gate": gate, "codec": codec}
+    stages = {**own, "link": Taken(sent.computed), "cloud": photo.times.cloud}
+    return Spent(stages, sent.emulated, None if setting.macs is None else sum(setting.macs))
 
 
 def _point(answers: list[Answered], setting: Setting) -> Point:
     counts = tuple(answer.counts for answer in answers)
     total = np.sum(counts, axis=0)
     low, high = block_bootstrap(counts, min(BLOCK, len(counts)), setting.seed)
-    late = np.array([answer.milliseconds for answer in answers])
     return Point(
         upload_fraction=float(np.mean([answer.share for answer in answers])),
         bytes=float(np.mean([answer.size for answer in answers])),
@@ -137,11 +138,6 @@ def _point(answers: list[Answered], setting: Setting) -> Point:
         low=low,
         high=high,
         pixel_accuracy=pixel_accuracy(total),
-        latency={
-            "mean": round(float(late.mean()), 2),
-            "p50": round(float(np.quantile(late, 0.5)), 2),
-            "p95": round(float(np.quantile(late, 0.95)), 2),
-        },
-        deadline_hits=float((late <= setting.deadline).mean()),
+        spending=spending([answer.spent for answer in answers], setting.deadline),
         counts=counts,
     )

@@ -1,16 +1,17 @@
-"""What `umiak bench joint` says: one result, as a table, as JSON and as a plot."""
+"""What `umiak bench joint` found: one result, what follows from it, and its JSON."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from umiak_workers.bench.joint.cloud import Labelling
-from umiak_workers.bench.joint.curve import Point, area_fraction, at_bytes, gain_kept
+from umiak_workers.bench.joint.curve import Point, area_fraction, gain_kept
+from umiak_workers.bench.joint.link import Uploads
+from umiak_workers.bench.joint.masked import Masked
+from umiak_workers.bench.joint.resources import Resources
 from umiak_workers.bench.joint.routers import Kind
+from umiak_workers.bench.joint.spending import Spending
 from umiak_workers.core.metrics import Counts, block_bootstrap, block_bootstrap_difference, class_iou, mean_iou
 from umiak_workers.core.metrics import pixel_accuracy as accuracy
 
@@ -22,36 +23,58 @@ BLOCK = 10
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What confusion counts say, photo by photo: in the words of every row that has labels."""
+
+    classes: tuple[str, ...]
+    names: list[str]
+
+    def as_json(self, counts: tuple[Counts, ...]) -> dict[str, object]:
+        """IoU per class (of those that occur) and mIoU per sequence."""
+        per_class = zip(self.classes, class_iou(np.sum(counts, axis=0)).tolist(), strict=True)
+        return {
+            "classes": {name: round(value, 6) for name, value in per_class if value == value},
+            "sequences": {name: round(value, 6) for name, value in _sequences(counts, self.names)},
+        }
+
+
+@dataclass(frozen=True)
 class Alone:
-    """One model that answers every photo by itself."""
+    """One model that answers every photo by itself; `bytes` uploaded per photo."""
 
     name: str
     counts: tuple[Counts, ...]
     bytes: float
-    latency: dict[str, float]
-    deadline_hits: float
+    spending: Spending
+    resources: Resources
 
     @property
     def miou(self) -> float:
         """Over all photos."""
         return mean_iou(np.sum(self.counts, axis=0))
 
-    def as_json(self, classes: tuple[str, ...], names: list[str], seed: int) -> dict[str, object]:
-        """mIoU with its interval, per class and per sequence."""
-        low, high = block_bootstrap(self.counts, min(BLOCK, len(self.counts)), seed)
-        total = np.sum(self.counts, axis=0)
-        per_class = zip(classes, class_iou(total).tolist(), strict=True)
+    @property
+    def pixel_accuracy(self) -> float:
+        """Over all photos."""
+        return accuracy(np.sum(self.counts, axis=0))
+
+    def ends(self, seed: int) -> tuple[float, float]:
+        """95 % of the mIoU."""
+        return block_bootstrap(self.counts, min(BLOCK, len(self.counts)), seed)
+
+    def as_json(self, labels: Labels, seed: int) -> dict[str, object]:
+        """mIoU with its interval, per class and per sequence, and what it costs."""
+        low, high = self.ends(seed)
         return {
             "name": self.name,
             "miou": round(self.miou, 6),
             "low": round(low, 6),
             "high": round(high, 6),
-            "pixel_accuracy": round(accuracy(total), 6),
-            "classes": {name: round(value, 6) for name, value in per_class if value == value},
-            "sequences": {name: round(value, 6) for name, value in _sequences(self.counts, names)},
+            "pixel_accuracy": round(self.pixel_accuracy, 6),
+            **labels.as_json(self.counts),
             "bytes": round(self.bytes, 1),
-            "latency_ms": self.latency,
-            "deadline_hits": round(self.deadline_hits, 4),
+            **self.spending.as_json(),
+            **self.resources.as_json(),
         }
 
 
@@ -63,6 +86,7 @@ class Routed:
     kind: Kind
     points: tuple[Point, ...]
     gate_milliseconds: float
+    """Of CPU, per photo: on a busy machine the clock would say more of the others."""
 
     @property
     def title(self) -> str:
@@ -81,6 +105,11 @@ class Result:
     cloud: Alone
     routed: tuple[Routed, ...]
     labellings: tuple[Labelling, ...]
+    masked: tuple[Masked, ...]
+    uploads: tuple[Uploads, ...]
+    """What really went over an emulated link; empty where the link is computed alone."""
+    link: str
+    """What it is, in words: emulated or computed, and for which photos."""
     settings: dict[str, object]
     seed: int
 
@@ -88,6 +117,11 @@ class Result:
     def edge(self) -> Alone:
         """The edge model whose photos are routed."""
         return self.edges[0]
+
+    @property
+    def way(self) -> str:
+        """What latencies are measured or reckoned over."""
+        return "emulated" if self.uploads else "computed"
 
     def gain(self, edge: Alone) -> tuple[float, float, float]:
         """mIoU that asking the cloud about everything adds to an edge model, with its 95 % ends."""
@@ -107,41 +141,55 @@ class Result:
             return float("nan")
         return area_fraction(routed.points, peers["Random"], peers["Oracle"])
 
+    def at_budget(self, routed: Routed) -> Point:
+        """The point of its curve whose bytes are nearest to BUDGET of cloud-only's."""
+        return min(routed.points, key=lambda point: abs(point.bytes - BUDGET * self.cloud.bytes))
+
     def _nothing(self) -> Point:
         """Nothing uploaded."""
-        miou, late = self.edge.miou, self.edge.latency
-        return Point(0.0, 0.0, miou, miou, miou, miou, late, self.edge.deadline_hits)
+        edge = self.edge
+        return Point(0.0, 0.0, edge.miou, edge.miou, edge.miou, edge.pixel_accuracy, edge.spending)
 
     def as_json(self) -> dict[str, object]:
         """The file that `--json` writes."""
+        labels = Labels(self.classes, self.names)
         return {
             "data": self.data,
             "frames": len(self.names),
             "settings": self.settings,
-            "edge_only": self.edge.as_json(self.classes, self.names, self.seed),
-            "edges": [edge.as_json(self.classes, self.names, self.seed) for edge in self.edges],
-            "cloud_only": self.cloud.as_json(self.classes, self.names, self.seed),
+            "edge_only": self.edge.as_json(labels, self.seed),
+            "edges": [edge.as_json(labels, self.seed) for edge in self.edges],
+            "cloud_only": self.cloud.as_json(labels, self.seed),
             "gains": [
                 dict(zip(("edge", "gain", "low", "high"), (edge.name, *_rounded(self.gain(edge))), strict=True))
                 for edge in self.edges
             ],
-            "miners": [self._routed_json(routed) for routed in self.routed],
-            "fusion": [labelling.as_json() for labelling in self.labellings],
+            "link": {"said": self.link, "uploads": [kind.as_json() for kind in self.uploads]},
+            "miners": [self._routed_json(routed, labels) for routed in self.routed],
+            "fusion": [row.as_json() for row in self.labellings] + [row.as_json() for row in self.masked],
         }
 
-    def _routed_json(self, routed: Routed) -> dict[str, object]:
-        middle = min(routed.points, key=lambda point: abs(point.bytes - BUDGET * self.cloud.bytes))
+    def _routed_json(self, routed: Routed, labels: Labels) -> dict[str, object]:
+        spending = self.at_budget(routed).spending
         return {
             "name": routed.name,
             "chooses": routed.kind,
-            "curve": [point.as_json() for point in routed.points],
+            "curve": [_point_json(point, labels) for point in routed.points],
             "oracle_area_fraction": _number(self.area(routed)),
             "gain_kept": _number(self.kept(routed)),
             "gain_kept_at": {f"{share:g}": _number(self.kept(routed, share)) for share in TIGHT},
             "gate_ms": round(routed.gate_milliseconds, 4),
-            "latency_ms": middle.latency,
-            "deadline_hits": round(middle.deadline_hits, 4),
+            **spending.as_json(),
         }
+
+
+def _point_json(point: Point, labels: Labels) -> dict[str, object]:
+    figures = ("upload_fraction", "bytes", "miou", "low", "high", "pixel_accuracy")
+    return {
+        **{name: round(getattr(point, name), 6) for name in figures},
+        **labels.as_json(point.counts),
+        **point.spending.as_json(),
+    }
 
 
 def _number(value: float) -> float | None:
@@ -159,116 +207,3 @@ def _sequences(counts: tuple[Counts, ...], names: list[str]) -> Iterator[tuple[s
     for key in dict.fromkeys(keys):
         mine = [count for count, other in zip(counts, keys, strict=True) if other == key]
         yield key, mean_iou(np.sum(mine, axis=0))
-
-
-def tables(result: Result) -> tuple[Table, ...]:
-    """Everything that is printed, in order."""
-    return models_table(result), labellings_table(result), routers_table(result), classes_table(result)
-
-
-def models_table(result: Result) -> Table:
-    """Each model alone."""
-    table = Table("alone", "mIoU", "95 %", "pixels right", "bytes up", "ms p50 / p95", "in time", "gain of the cloud")
-    for alone in (*result.edges, result.cloud):
-        facts = alone.as_json(result.classes, result.names, result.seed)
-        gain = "" if alone is result.cloud else "{:+.4f} [{:+.4f} {:+.4f}]".format(*result.gain(alone))
-        table.add_row(
-            alone.name,
-            f"{alone.miou:.4f}",
-            f"{facts['low']:.4f} {facts['high']:.4f}",
-            f"{facts['pixel_accuracy']:.4f}",
-            f"{alone.bytes:.0f}",
-            f"{alone.latency['p50']:.0f} / {alone.latency['p95']:.0f}",
-            f"{alone.deadline_hits:.0%}",
-            gain,
-        )
-    return table
-
-
-def routers_table(result: Result) -> Table:
-    """Each router at BUDGET of cloud-only's bytes, and its curve as a whole."""
-    budget = BUDGET * result.cloud.bytes
-    title = f"routed; mIoU and latency at {budget:.0f} bytes per photo, {BUDGET:.0%} of cloud-only's"
-    kept = [f"kept at {share:.0%}" for share in (BUDGET, *TIGHT)]
-    table = Table("router", "chooses", "mIoU", *kept, "area to oracle", "gate ms", "ms mean / p95", title=title)
-    for routed in result.routed:
-        middle = min(routed.points, key=lambda point: abs(point.bytes - budget))
-        table.add_row(
-            routed.name,
-            routed.kind,
-            f"{at_bytes(routed.points, budget):.4f}",
-            *(f"{result.kept(routed, share):.0%}" for share in (BUDGET, *TIGHT)),
-            "-" if math.isnan(result.area(routed)) else f"{result.area(routed):.2f}",
-            f"{routed.gate_milliseconds:.2f}",
-            f"{middle.latency['mean']:.0f} / {middle.latency['p95']:.0f}",
-        )
-    return table
-
-
-def labellings_table(result: Result) -> Table:
-    """How the cloud labels whole photos, one way beside the other."""
-    table = Table("the cloud labels by the scores of", "photos", "mIoU")
-    for labelling in result.labellings:
-        who = {"both": "both models"}.get(labelling.labels, f"the {labelling.labels}")
-        photos = "as they came" if labelling.quality is None else f"WebP quality {labelling.quality}"
-        table.add_row(who, photos, f"{labelling.miou:.4f}")
-    return table
-
-
-def classes_table(result: Result) -> Table:
-    """IoU per class of every model alone."""
-    table = Table("class", *(alone.name for alone in (*result.edges, result.cloud)))
-    rows = [class_iou(np.sum(alone.counts, axis=0)) for alone in (*result.edges, result.cloud)]
-    for index, name in enumerate(result.classes):
-        values = [float(row[index]) for row in rows]
-        table.add_row(name, *(f"{value:.4f}" if value == value else "-" for value in values))
-    return table
-
-
-def plot(result: Result, out: Path) -> None:
-    """mIoU against bytes per photo, a line per router, as PNG."""
-    import matplotlib  # an extra: only plots need it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
-    for number, routed in enumerate(result.routed):
-        points = sorted(routed.points, key=lambda point: point.bytes)
-        style = {"Random": ":", "Oracle": "--"}.get(routed.name, "-")
-        marker = {"frames": "o", "regions": "s", "quality": "D"}[routed.kind]
-        kilobytes = [point.bytes / 1000 for point in points]
-        axes.plot(
-            kilobytes,
-            [point.miou for point in points],
-            style,
-            marker=marker,
-            markersize=4,
-            color=f"C{number % 10}",
-            label=routed.title,
-        )
-    axes.axhline(result.edge.miou, color="grey", linewidth=0.8)
-    axes.axhline(result.cloud.miou, color="grey", linewidth=0.8)
-    axes.text(0, result.edge.miou, " edge alone", va="bottom", color="grey", fontsize=8)
-    axes.text(0, result.cloud.miou, " cloud alone", va="bottom", color="grey", fontsize=8)
-    axes.axvline(BUDGET * result.cloud.bytes / 1000, color="grey", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="kB uploaded per photo", ylabel="mIoU", title=f"{result.data}: {len(result.names)} photos")
-    axes.legend(fontsize=8, ncols=2)
-    figure.savefig(out, dpi=110)
-    pyplot.close(figure)
-
-
-def alone_from(name: str, counts: tuple[Counts, ...], size: float, times: list[float], deadline: float) -> Alone:
-    """One model's answers; `size` bytes uploaded per photo, `times` in milliseconds per photo, all stages."""
-    late = np.array(times)
-    return Alone(
-        name=name,
-        counts=counts,
-        bytes=size,
-        latency={
-            "mean": round(float(late.mean()), 2),
-            "p50": round(float(np.quantile(late, 0.5)), 2),
-            "p95": round(float(np.quantile(late, 0.95)), 2),
-        },
-        deadline_hits=float((late <= deadline).mean()),
-    )
