@@ -12,7 +12,7 @@ from umiak_workers.contract.artefact import Architecture, Card, DataSource, Inpu
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import Counts, class_iou, mean_iou
 from umiak_workers.core.model import Model
-from umiak_workers.datasets.sample import Dataset, Joined, Span
+from umiak_workers.datasets.sample import Dataset, Joined, Picked, Span, sequences
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.datasets.yard import CLASSES, PALETTE, VOID
 from umiak_workers.models.batches import Photometric
@@ -48,6 +48,8 @@ class Recipe:
     """Weights to go on from instead of random ones; of the same architecture."""
     then: tuple[FitConfig, ...] = ()
     """Further passes after `fit`, for example on larger crops once small ones taught the basics."""
+    left_out: str | None = None
+    """A sequence of `data` that is reported on and not trained on, instead of `validation`."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ def begun(recipe: Recipe) -> nn.Module:
 def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:
     """(what is trained on, what is reported on by name); raises ConfigError for too few photos to hold any back."""
     parts = {uri: open_dataset(uri) for uri in recipe.data}
+    if recipe.left_out is not None:
+        others, held = without(Joined(tuple(parts.values())), recipe.left_out)
+        return others, {f"sequence {recipe.left_out}": held}
     if recipe.validation:
         return Joined(tuple(parts.values())), {uri: open_dataset(uri) for uri in recipe.validation}
     training: list[Dataset] = []
@@ -108,6 +113,12 @@ def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:
         training.append(Span(part, 0, cut))
         validation[f"{uri}, last {HELD_BACK:.0%}"] = Span(part, cut, len(part))
     return Joined(tuple(training)), validation
+
+
+def without(samples: Dataset, sequence: str) -> tuple[Dataset, Dataset]:
+    """(all samples of other sequences, those of this one)."""
+    held = sequences(samples)[sequence]
+    return Picked(samples, tuple(sorted(set(range(len(samples))) - set(held)))), Picked(samples, held)
 
 
 def phases(recipe: Recipe) -> tuple[FitConfig, ...]:

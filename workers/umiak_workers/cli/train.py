@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from umiak_workers.adapters.modelstore import named_model
+from umiak_workers.cli.holdout import FIGURES, Holdout, leave_one_out
 from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
 from umiak_workers.cli.train_appeal import appeal, short
@@ -77,11 +78,22 @@ def segmentation(
         float,
         typer.Option(min=0, max=1, help="Share of crops sharp in some tiles only: for a cloud that answers regions."),
     ] = 0.0,
+    leave_one_sequence_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-sequence-out",
+            help="For each sequence (what comes before the first _ or - of a photo's name), train on the others and "
+            "report on it; --out holds one model each, --start names such a folder.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
 ) -> None:
     """Train an RFNet on labelled photos and write it as an artefact.
+
+    With --leave-one-sequence-out nothing is written but what measures the recipe: a model per sequence, and their
+    figures in OUT/holdout.json. Models that are there already are not trained again.
 
     Examples:
 
@@ -93,11 +105,16 @@ def segmentation(
 
         umiak train segmentation --data photos/camvid --out street-regions --height 360 --width 480 --channels 48 \
             --decoder 64 --crop 240 320 --scale 0.67 2 --partial 0.4
+
+        umiak train segmentation --data photos/camvid --leave-one-sequence-out --out street-folds
     """
     facts = find_legend(legend, data[0])
-    out = out or Path(f"{_name(data[0])}-edge")
+    if leave_one_sequence_out and val:
+        raise ConfigError("--val: with --leave-one-sequence-out the sequence left out is reported on; leave --val away")
+    out = out or Path(f"{_name(data[0])}-{'folds' if leave_one_sequence_out else 'edge'}")
     data, val = _parts(data, val or [])
-    begin = None if start is None else named_model(start)
+    val = [] if leave_one_sequence_out else val
+    begin = None if start is None or leave_one_sequence_out else named_model(start)
     shape = {"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks}
     fit = FitConfig(
         height=height,
@@ -129,7 +146,11 @@ def segmentation(
         start=begin,
         made_by=f"{begin.card.made_by}; {told}" if begin else told,
     )
-    show(recipe, run(recipe, out, threads), out)
+    if leave_one_sequence_out:
+        folds = leave_one_out(recipe, start, out, lambda fold, folder: run(fold, folder, threads), console)
+        show_folds(folds, out)
+    else:
+        show(recipe, run(recipe, out, threads), out)
 
 
 @app.command()
@@ -251,3 +272,9 @@ def show(recipe: Recipe, made: Made, out: Path) -> None:
     for name in recipe.classes:
         table.add_row(name, *(f"{found[name]:.4f}" if name in found else "-" for found in ious))
     console.print(table)
+
+
+def show_folds(holdout: Holdout, out: Path) -> None:
+    """Print how well each sequence is answered by what was learnt from the others."""
+    console.print(holdout.table())
+    console.print(f"{len(holdout.folds)} models and {FIGURES} in {out}; seed {holdout.seed}", soft_wrap=True)

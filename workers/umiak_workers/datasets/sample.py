@@ -62,6 +62,20 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Picked:
+    """Some samples of a data set, by their numbers in it."""
+
+    whole: Dataset
+    numbers: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.whole[self.numbers[checked(index, len(self))]]
+
+
+@dataclass(frozen=True)
 class Listed:
     """Samples that are already in memory, for example pseudo-labelled photos of a replay store."""
 
@@ -85,3 +99,16 @@ def walk(dataset: Dataset) -> Iterator[Sample]:
     """Every sample in order."""
     for index in range(len(dataset)):
         yield dataset[index]
+
+
+def sequence_of(name: str) -> str:
+    """The drive or film that a photo belongs to: what comes before the first `_` or `-` of its name."""
+    return name.replace("-", "_").partition("_")[0]
+
+
+def sequences(dataset: Dataset) -> dict[str, tuple[int, ...]]:
+    """The numbers of each sequence's samples, sequences in the order in which they begin."""
+    found: dict[str, list[int]] = {}
+    for number, sample in enumerate(walk(dataset)):
+        found.setdefault(sequence_of(sample.name), []).append(number)
+    return {name: tuple(numbers) for name, numbers in found.items()}

@@ -14,6 +14,7 @@ from umiak_workers.bench.joint.routers import Kind
 from umiak_workers.bench.joint.spending import Spending
 from umiak_workers.core.metrics import Counts, block_bootstrap, block_bootstrap_difference, class_iou, mean_iou
 from umiak_workers.core.metrics import pixel_accuracy as accuracy
+from umiak_workers.datasets.sample import sequence_of
 
 BUDGET = 0.3
 """Share of cloud-only's bytes at which routers are compared."""
@@ -202,8 +203,7 @@ def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _sequences(counts: tuple[Counts, ...], names: list[str]) -> Iterator[tuple[str, float]]:
-    """mIoU of photos that share what comes before the first `_` or `-` of their names."""
-    keys = [name.replace("-", "_").partition("_")[0] for name in names]
+    keys = [sequence_of(name) for name in names]
     for key in dict.fromkeys(keys):
         mine = [count for count, other in zip(counts, keys, strict=True) if other == key]
         yield key, mean_iou(np.sum(mine, axis=0))
