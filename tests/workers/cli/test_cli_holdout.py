@@ -40,9 +40,16 @@ def photos(folder: Path, drives: dict[str, tuple[int, ...]], each: int = 5) -> P
     return folder
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return photos(tmp_path / "photos", {"One": (0, 1), "two": (1, 0), "three": (0, 2, 1)})
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photos(tmp_path_factory.mktemp("data") / "photos", {"One": (0, 1), "two": (1, 0), "three": (0, 2, 1)})
+
+
+@pytest.fixture(scope="module")
+def folds(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """(a finished run's folder, what it printed)."""
+    out = tmp_path_factory.mktemp("done") / "folds"
+    return out, call(data, out).output
 
 
 def call(data: Path, out: Path, *more: str) -> Result:
@@ -59,32 +66,36 @@ def never(*_: object) -> None:
     raise AssertionError("this was to be trained no more")
 
 
-def test_each_sequence_is_answered_by_what_the_others_taught(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "folds"
-    printed = call(data, out).output
+def test_each_sequence_is_answered_by_what_the_others_taught(folds: tuple[Path, str]) -> None:
+    out, printed = folds
     found = figures(out)
-    folds = {fold["sequence"]: fold for fold in found["sequences"]}
-    assert list(folds) == ["One", "three", "two"]
-    assert [(fold["photos"], fold["learnt_from"]) for fold in folds.values()] == [(5, 10)] * 3
-    assert min(folds["One"]["miou"], folds["two"]["miou"]) > 0.8
-    assert folds["three"]["classes"]["blue"] == 0  # nobody showed it that class
-    assert folds["three"]["miou"] < 0.7
-    assert "blue" not in folds["One"]["classes"]
+    by_name = {fold["sequence"]: fold for fold in found["sequences"]}
+    assert list(by_name) == ["One", "three", "two"]
+    assert [(fold["photos"], fold["learnt_from"]) for fold in by_name.values()] == [(5, 10)] * 3
+    assert min(by_name["One"]["miou"], by_name["two"]["miou"]) > 0.8
+    assert by_name["three"]["classes"]["blue"] == 0  # nobody showed it that class
+    assert by_name["three"]["miou"] < 0.7
+    assert "blue" not in by_name["One"]["classes"]
     mean = found["mean"]
-    assert mean["miou"] == pytest.approx(np.mean([fold["miou"] for fold in folds.values()]), abs=1e-5)
+    assert mean["miou"] == pytest.approx(np.mean([fold["miou"] for fold in by_name.values()]), abs=1e-5)
     assert mean["standard_deviation"] > 0.05
     assert mean["classes"]["blue"] == 0
-    assert mean["classes"]["dark"] == pytest.approx(np.mean([f["classes"]["dark"] for f in folds.values()]), abs=1e-5)
-    for name, fold in folds.items():
+    assert mean["classes"]["dark"] == pytest.approx(np.mean([f["classes"]["dark"] for f in by_name.values()]), abs=1e-5)
+    for name, fold in by_name.items():
         assert fold["low"] <= fold["miou"] <= fold["high"]
         assert load_model(out / f"without-{name}").digest == fold["model"]
         assert f"{fold['miou']:.4f}" in printed
     card = load_model(out / "without-three").card
     assert "--leave-one-sequence-out (without three: 10 of 15 photos)" in card.made_by
-    assert card.metrics == {"miou[sequence three]": pytest.approx(folds["three"]["miou"], abs=1e-4)}
+    assert card.metrics == {"miou[sequence three]": pytest.approx(by_name["three"]["miou"], abs=1e-4)}
 
+
+def test_folds_that_are_done_are_not_trained_again(
+    data: Path, folds: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "folds"
+    shutil.copytree(folds[0], out)
+    found = figures(out)
     shutil.rmtree(out / "without-two")  # as if the run had been cut off before its last fold was done
     trained = []
     monkeypatch.setattr(train, "run", lambda fold, folder, _, run=train.run: trained.append(run(fold, folder, 1)))
