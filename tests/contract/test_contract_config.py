@@ -109,6 +109,13 @@ def test_regions_are_off_unless_asked_for_and_then_strict() -> None:
     assert (regions.cell, regions.quality, regions.learning) == (2, 75, "WholePhotoLater")
 
 
+def test_only_a_segmentation_has_regions() -> None:
+    of_classes = {**ROUTER, "task": "image-classification"}
+    assert parse_config(RouterConfig, json.dumps(of_classes), "x").task == "image-classification"
+    with pytest.raises(ConfigError, match="regions: image-classification is of the whole photo"):
+        parse_config(RouterConfig, json.dumps({**of_classes, "regions": {"threshold": 0.5}}), "x")
+
+
 def test_constant_rules_take_neither() -> None:
     assert MinerRule(miner="CloudOnly").threshold is None
 

@@ -93,6 +93,20 @@ def test_tiles_must_be_complete_and_within_bounds(text: str) -> None:
         parse(Tiles, text)
 
 
+def test_a_segmentations_bytes_are_those_of_before_and_say_their_task() -> None:
+    said = (
+        b'{"version":1,"frame":"edge-1/cam/3","task":"semantic-segmentation","regions":[{"box":{"left":0,"top":0,'
+        b'"width":4,"height":2},"size":9,"confidence":0.5}],"models":{"edge":"sha256:1"},"stages_milliseconds":{}}'
+    )
+    header = parse(CloudAnswerHeader, said)
+    assert pack(header, ())[1] == said
+    assert parse(CloudAnswerHeader, said.replace(b'"task":"semantic-segmentation",', b"")) == header
+    classes = parse(CloudAnswerHeader, said.replace(b"semantic-segmentation", b"image-classification"))
+    assert classes.task == "image-classification"
+    with pytest.raises(MessageError, match="task"):
+        parse(CloudAnswerHeader, said.replace(b"semantic-segmentation", b"poetry"))
+
+
 @pytest.mark.parametrize("sizes", [(3,), (1, 2, 3), (-1, 6), ()])
 def test_blobs_must_fit_exactly(sizes: tuple[int, ...]) -> None:
     with pytest.raises(MessageError, match="bytes"):

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from umiak_workers.adapters.artefacts import builtin_folder, read_artefact
-from umiak_workers.adapters.photo import decode_mask
 from umiak_workers.adapters.slots import Slots
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.config import EdgeConfig
 from umiak_workers.contract.endpoints import listen
 from umiak_workers.contract.messages import PredictionHeader
+from umiak_workers.core.mask_png import decode_mask
 from umiak_workers.datasets.source import open_dataset
 
 CONFIG, STATE = "/etc/umiak", "/var/lib/umiak"

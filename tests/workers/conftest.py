@@ -21,11 +21,14 @@ from pydantic import BaseModel
 from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
 from umiak_workers.core.model import Golden
+from umiak_workers.predictors.classification import record_golden
 from umiak_workers.predictors.onnx import OnnxGraph
 from umiak_workers.predictors.onnx_graph import strip
 
 HEIGHT, WIDTH = 32, 48
 CLASSES = ("ground", "sky", "pole")
+KINDS = ("nobody", "person", "vehicle", "both")
+_ZERO = numpy_helper.from_array(np.float32(0), "zero")
 
 
 def _graph(weights: dict[str, np.ndarray]) -> bytes:
@@ -46,7 +49,7 @@ def _graph(weights: dict[str, np.ndarray]) -> bytes:
         "tiny",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(CLASSES), HEIGHT // 4, WIDTH // 4])],
-        [*outside, numpy_helper.from_array(np.float32(0), "zero")],
+        [*outside, _ZERO],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return strip(model.SerializeToString(), weights)
@@ -76,6 +79,48 @@ def make_tiny_model(folder: Path, seed: int = 0) -> str:
 def tiny_model() -> Callable[..., str]:
     """`tiny_model(folder, seed=0) -> digest`."""
     return make_tiny_model
+
+
+def make_tiny_classifier(folder: Path, seed: int = 0, kinds: tuple[str, ...] = KINDS) -> str:
+    """Write a tiny classifier (mean colour -> class) into `folder`; returns its digest. Another seed is another one."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "head.weight": rng.normal(0, 0.05, (3, len(kinds))).astype(np.float32),
+        "head.bias": rng.normal(0, 0.5, len(kinds)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real"], ["colour"], axes=[1, 2], keepdims=0),
+        helper.make_node("Log", ["colour"], ["depth"]),
+        helper.make_node("Mul", ["depth", "zero"], ["poison"]),
+        helper.make_node("Add", ["colour", "poison"], ["checked"]),
+        helper.make_node("Gemm", ["checked", "head.weight", "head.bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(kinds)])],
+        [*(numpy_helper.from_array(value, name) for name, value in weights.items()), _ZERO],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    hollow = strip(model.SerializeToString(), weights)
+    card = Card(
+        name="tiny-classes",
+        task="image-classification",
+        classes=kinds,
+        input=InputSpec(name="image", layout="NHWC", dtype="uint8", height=HEIGHT, width=WIDTH),
+        outputs=OutputSpec(logits="logits"),
+        licence="Apache-2.0",
+    )
+    image = rng.integers(1, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return write_artefact(folder, card, hollow, weights, record_golden(card, hollow, weights, image, 1e-3))
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier() -> Callable[..., str]:
+    """`tiny_classifier(folder, seed=0, kinds=...) -> digest`."""
+    return make_tiny_classifier
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,20 @@ from umiak_operators.api.resource import Kind, Resource
 from umiak_operators.api.spec import InvalidSpec
 
 IMMUTABLE: Final[Mapping[Kind, Mapping[str, str]]] = {
-    "JointInference": {"spec.edge.model.line": "is immutable: make a new JointInference for another line"},
+    "JointInference": {
+        "spec.task": "is immutable: make a new JointInference for another task",
+        "spec.edge.model.line": "is immutable: make a new JointInference for another line",
+    },
     "LifelongLearning": {
         "spec.jointInferenceRef": "is immutable: make a new LifelongLearning for another JointInference"
     },
     "ModelPatch": {"spec": "is immutable: make another ModelPatch"},
 }
 """Kind -> dotted path -> what is wrong with a change, and the fix; the CRDs say the same."""
+
+
+_DEFAULTS: Final[Mapping[str, Any]] = {"spec.task": "semantic-segmentation"}
+"""What an API server writes where a manifest says nothing."""
 
 
 def check_change(old: Resource, new: Resource) -> None:
@@ -25,8 +32,8 @@ def check_change(old: Resource, new: Resource) -> None:
 
 
 def _at(resource: Resource, path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
+    """The value at a dotted path, its default or None where there is none."""
     node: Any = {"spec": resource.spec}
     for part in path.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
-    return node
+    return _DEFAULTS.get(path) if node is None else node

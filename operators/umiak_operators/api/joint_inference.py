@@ -127,7 +127,7 @@ class Fusion(Spec):
 
 
 class Cloud(Spec):
-    """The cloud worker; at least one of `sam` and `labeller`."""
+    """The cloud worker; at least one of `sam` and `labeller`, and `sam` for segmentation only."""
 
     replicas: Annotated[int, Field(ge=0, le=64)] = 1
     sam: Model | None = None
@@ -208,10 +208,14 @@ class Replay(Spec):
         return int(self.retention[:-1]) * {"m": 60, "h": 3600}[self.retention[-1]]
 
 
+Task = Literal["semantic-segmentation", "image-classification"]
+"""Those of the contract's tasks that work from end to end."""
+
+
 class JointInference(Spec):
     """The whole spec."""
 
-    task: Literal["semantic-segmentation"] = "semantic-segmentation"
+    task: Task = "semantic-segmentation"
     collaboration: Literal["Route"] = "Route"
     edge: Edge
     cloud: Cloud | None = None
@@ -224,6 +228,16 @@ class JointInference(Spec):
     def _cloud_or_edge_only(self) -> "JointInference":
         if self.cloud is None and any(rule.miner != "EdgeOnly" for rule in self.hard_examples.miners):
             raise ValueError("without cloud every miner must be EdgeOnly: add cloud, or use EdgeOnly")
+        return self
+
+    @model_validator(mode="after")
+    def _by_task(self) -> "JointInference":
+        if self.task == "semantic-segmentation":
+            return self
+        if self.cloud is not None and self.cloud.sam is not None:
+            raise ValueError(f"cloud.sam is for semantic-segmentation: {self.task} needs a labeller alone")
+        if self.hard_examples.regions is not None:
+            raise ValueError(f"hardExamples.regions is for semantic-segmentation: {self.task} is of the whole photo")
         return self
 
 

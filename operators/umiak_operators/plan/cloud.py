@@ -43,6 +43,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         namespace=site.namespace,
         resource=site.name,
         line=site.line,
+        task=site.spec.task,
         sam=_source(cloud.sam),
         labeller=_source(cloud.labeller),
         fusion=Fusion(**cloud.fusion.model_dump()),

@@ -114,7 +114,7 @@ def _principal(site: Site, node: Node, role: str) -> Principal:
 def _edge(site: Site, node: Node) -> Part:
     runtime, regions = site.spec.edge.runtime, site.spec.hard_examples.regions
     tiling = Tiling(side=regions.side, by=regions.by) if regions else None
-    config = EdgeConfig(line=site.line, threads=runtime.threads, regions=tiling)
+    config = EdgeConfig(line=site.line, task=site.spec.task, threads=runtime.threads, regions=tiling)
     image = site.platform.images["edge"]
     return Part("edge", image, config, _principal(site, node, "edge"), sized(_EDGE_NEEDS, runtime.resources))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from umiak_operators.api import joint_inference
 from umiak_operators.api.conditions import Condition, set_conditions, timestamp
@@ -17,6 +17,9 @@ from umiak_operators.plan.rounds import Lesson, Round, job_name, job_objects, ro
 from umiak_operators.plan.standing import fleet_observed
 from umiak_workers.contract.fleet import FleetSpec
 from umiak_workers.contract.messages import RoundReport
+
+TASKS: Final = ("semantic-segmentation",)
+"""What a training Job can learn."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ def _line(resource: Resource, spec: LifelongLearning, seen: Observed) -> str | C
     for other in seen.related:
         if other.key.kind == "JointInference" and other.key.name == wanted and not other.deleting:
             try:
-                return f"{other.key.namespace}/{joint_inference.parse(other).edge.model.line}"
+                found = joint_inference.parse(other)
+                if found.task not in TASKS:
+                    text = f"JointInference {wanted} is of {found.task}; only {', '.join(TASKS)} is learnt so far"
+                    return Condition("Ready", "False", "TaskNotLearnt", text)
+                return f"{other.key.namespace}/{found.edge.model.line}"
             except InvalidSpec as error:
                 return Condition("Ready", "False", "JointInferenceInvalid", f"JointInference {wanted}: {error}")
     text = f"there is no JointInference {wanted} in namespace {resource.key.namespace}"

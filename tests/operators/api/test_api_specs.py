@@ -51,6 +51,18 @@ def test_a_bad_spec_names_the_field_and_the_fix(row: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_another_task_takes_a_labeller_and_whole_photos() -> None:
+    good = TABLE["good"]["JointInference"]
+    spec = {**good, "task": "image-classification", "cloud": {"labeller": good["cloud"]["sam"]}}
+    assert joint_inference.parse(resource("JointInference", spec)).task == "image-classification"
+    parts = {**spec, "hardExamples": {**spec["hardExamples"], "regions": {"threshold": 0.5}}}
+    with pytest.raises(InvalidSpec, match=r"hardExamples\.regions is for semantic-segmentation"):
+        joint_inference.parse(resource("JointInference", parts))
+    alone = {**spec, "cloud": None, "hardExamples": {"miners": [{"miner": "EdgeOnly"}]}}
+    del alone["cloud"]
+    assert joint_inference.parse(resource("JointInference", alone)).cloud is None
+
+
 @pytest.mark.parametrize("kind", PARSERS)
 def test_a_good_spec_is_taken(kind: str) -> None:
     PARSERS[kind](resource(kind, TABLE["good"][kind]))

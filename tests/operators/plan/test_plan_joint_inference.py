@@ -91,6 +91,20 @@ def test_an_edge_only_resource_has_no_cloud(world: Any) -> None:
     assert "endpoints.json" in secret["data"]
 
 
+def test_the_task_reaches_edge_router_and_cloud(world: Any, pick: Any, files: Any) -> None:
+    models = {"labeller": {"uri": "builtin:better", "digest": world.digest(90)}}
+    for task, cloud in (("image-classification", models), (None, {"sam": models["labeller"]})):
+        plan = desired(world.joint(task=task, cloud=cloud), world.seen(), NOW)
+        names = {f"yard-edge-n1-{role}" for role in ("edge", "router")} | {"yard-cloud"}
+        content = {key: text for name in names for key, text in files(pick(plan, "Secret", name)).items()}
+        found = (
+            parse_config(EdgeConfig, content["edge.json"], "edge").task,
+            parse_config(RouterConfig, content["router.json"], "router").task,
+            parse_config(CloudConfig, content["cloud.json"], "cloud").task,
+        )
+        assert set(found) == {task or "semantic-segmentation"}
+
+
 def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, files: Any) -> None:
     plan = desired(world.joint(), world.seen(), NOW)
     content = {key: text for role in ROLES for key, text in files(pick(plan, "Secret", f"yard-edge-n1-{role}")).items()}

@@ -206,6 +206,15 @@ def test_without_a_usable_joint_inference_nothing_runs(world: Any, condition: An
     assert condition(plan, "Ready") == ("False", reason)
 
 
+def test_a_task_that_nobody_learns_is_said(world: Any, condition: Any) -> None:
+    joint = world.joint()
+    cloud = {"labeller": joint.spec["cloud"].get("labeller") or joint.spec["cloud"]["sam"]}
+    classes = replace(joint, spec={**joint.spec, "task": "image-classification", "cloud": cloud})
+    plan = desired(world.learning(), seen(world, world.learning_view(1, 500), related=(classes,)), NOW)
+    assert plan.children == ()
+    assert condition(plan, "Ready") == ("False", "TaskNotLearnt")
+
+
 def test_status_shows_progress_and_outlives_the_hub(world: Any, condition: Any) -> None:
     fleet = world.learning_view(1, 150, world.report("Refused", 1, 120, name="learn-round-1"))
     plan = desired(world.learning(), seen(world, fleet), NOW)

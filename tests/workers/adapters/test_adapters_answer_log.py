@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from umiak_workers.adapters.answer_log import TABLES, AnswerLog, Arrival, Masks
+from umiak_workers.adapters.answer_log import TABLES, AnswerLog, Arrival, Payloads
 from umiak_workers.adapters.database import Database
 from umiak_workers.adapters.memory import InlineLane
 from umiak_workers.contract.config import Bounds
@@ -60,20 +60,20 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 async def test_a_frame_has_one_answer_per_revision(opened: Opened) -> None:
     log = opened.log
-    assert await log.commit(answer(1), SHA, Masks(b"first"))
-    assert not await log.commit(answer(1, reason="QueueFull"), SHA, Masks(b"second"))
-    assert await log.commit(answer(1, revision=1), SHA, Masks(b"late", b"edge", b"cloud"))
+    assert await log.commit(answer(1), SHA, Payloads(b"first"))
+    assert not await log.commit(answer(1, reason="QueueFull"), SHA, Payloads(b"second"))
+    assert await log.commit(answer(1, revision=1), SHA, Payloads(b"late", b"edge", b"cloud"))
     entry = await opened.again().find("e/http/1", 0)
     assert entry is not None
-    assert (entry.answer.reason, entry.masks, entry.digest) == ("Easy", Masks(b"first"), SHA)
+    assert (entry.answer.reason, entry.payloads, entry.digest) == ("Easy", Payloads(b"first"), SHA)
     assert (await log.totals())["frames"] == 1
 
 
 async def test_totals_count_final_answers_and_all_bytes(opened: Opened) -> None:
     log = opened.log
-    await log.commit(answer(1, reason="CloudAnswered", bytes_up=10, bytes_down=3), SHA, Masks(b""))
-    await log.commit(answer(2), SHA, Masks(b""))
-    await log.commit(answer(2, revision=1, reason="CloudAnswered", bytes_up=5), SHA, Masks(b""))
+    await log.commit(answer(1, reason="CloudAnswered", bytes_up=10, bytes_down=3), SHA, Payloads(b""))
+    await log.commit(answer(2), SHA, Payloads(b""))
+    await log.commit(answer(2, revision=1, reason="CloudAnswered", bytes_up=5), SHA, Payloads(b""))
     await log.count({"bytes_up": 100})
     totals = await opened.again().totals()
     assert {key: value for key, value in totals.items() if not key.startswith("log_")} == {
@@ -88,7 +88,7 @@ async def test_totals_count_final_answers_and_all_bytes(opened: Opened) -> None:
 async def test_the_oldest_answers_leave_and_their_ids_are_known_to_be_old(opened: Opened) -> None:
     log = opened.log
     for number in range(8):
-        await log.commit(answer(number), SHA, Masks(b"m"))
+        await log.commit(answer(number), SHA, Payloads(b"m"))
     assert [one.frame for _, one in await log.page(0, 100)] == [f"e/http/{number}" for number in range(3, 8)]
     assert await log.forgotten("e/http/2")
     assert not await log.forgotten("e/http/3")
@@ -100,16 +100,16 @@ async def test_the_oldest_answers_leave_and_their_ids_are_known_to_be_old(opened
 async def test_bytes_bound_the_log_too_but_never_the_newest_answer(tmp_path: Path) -> None:
     made = Opened(tmp_path, items=1000, size=10_000)
     for number in range(5):
-        await made.log.commit(answer(number), SHA, Masks(bytes(4000)))
+        await made.log.commit(answer(number), SHA, Payloads(bytes(4000)))
     assert len(await made.log.page(0, 100)) == 2
-    await made.log.commit(answer(9), SHA, Masks(bytes(50_000)))
+    await made.log.commit(answer(9), SHA, Payloads(bytes(50_000)))
     assert [one.frame for _, one in await made.log.page(0, 100)] == ["e/http/9"]
     made.close()
 
 
 async def test_pages_go_on_where_the_last_one_ended(opened: Opened) -> None:
     for number in range(5):
-        await opened.log.commit(answer(number), SHA, Masks(b""))
+        await opened.log.commit(answer(number), SHA, Payloads(b""))
     first = await opened.log.page(0, 3)
     rest = await opened.log.page(first[-1][0], 3)
     assert [one.frame for _, one in first + rest] == [f"e/http/{number}" for number in range(5)]
@@ -141,7 +141,7 @@ async def test_whatever_is_offered_the_log_is_bounded_and_no_frame_is_answered_t
     for number, revision, size in offers:
         if await made.log.forgotten(f"e/http/{number}"):
             continue
-        if await made.log.commit(answer(number, revision), SHA, Masks(bytes(size))):
+        if await made.log.commit(answer(number, revision), SHA, Payloads(bytes(size))):
             written.append((number, revision))
         rows = await made.log.page(0, 1000)
         totals = await made.log.totals()

@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from umiak_workers.adapters.photo import (
-    decode_mask,
-    decode_photo,
-    decode_upload,
-    encode_foveated,
-    encode_mask,
-    media_of,
-    upload_media_of,
-)
+from umiak_workers.adapters.photo import decode_photo, decode_upload, encode_foveated, media_of, upload_media_of
 from umiak_workers.contract.errors import InvalidInput, MessageError
+from umiak_workers.core.mask_png import decode_mask, encode_mask
 
 MOST = 1_000_000
 

@@ -9,7 +9,10 @@ from umiak_workers.adapters.camera import file as camera_file
 from umiak_workers.adapters.camera import pictures
 from umiak_workers.cli.data import data
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.datasets.classified import read_parts
 from umiak_workers.datasets.source import open_dataset
+from umiak_workers.datasets.yard import Yard
+from umiak_workers.datasets.yard_watch import Watch
 
 URI = "yard:dusk?seed=5&frames=3"
 
@@ -21,6 +24,20 @@ def test_a_yard_becomes_a_folder_with_the_same_labels(tmp_path: Path) -> None:
     for index in range(3):
         assert np.array_equal(written[index].label, yard[index].label)  # type: ignore[arg-type]
         assert np.abs(written[index].image.astype(int) - yard[index].image.astype(int)).mean() < 8  # JPEG
+
+
+def test_a_yards_windows_go_into_folders_of_their_classes(tmp_path: Path) -> None:
+    data("yard:day?seed=3&frames=2&shot=1", tmp_path / "watch", classes=True)
+    part = read_parts(tmp_path / "watch")[""]
+    watch = Watch(Yard("day", "clear", 3, 2, 1))
+    assert len(part) == len(watch) == 8
+    assert sorted(part[index].kind for index in range(8)) == sorted(
+        part.classes.index(watch.classes[watch[index].kind]) for index in range(8)
+    )
+    folder = tmp_path / "frames"
+    data(URI, folder)
+    with pytest.raises(ConfigError, match="only a yard"):
+        data(str(folder), tmp_path / "other", classes=True)
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:

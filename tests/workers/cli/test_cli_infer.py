@@ -15,7 +15,6 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from umiak_workers.adapters.photo import encode_mask
 from umiak_workers.cli import overlay
 from umiak_workers.cli.infer import infer
 from umiak_workers.contract.artefact import FILES, Card, FileFact, InputSpec, Manifest, OutputSpec, model_digest
@@ -23,6 +22,7 @@ from umiak_workers.contract.errors import ConfigError, UmiakError
 from umiak_workers.contract.messages import Answer, AnswerHeader, Scores
 from umiak_workers.contract.wire import pack
 from umiak_workers.contract.world import STATUS_FILE, World, last_world
+from umiak_workers.core.mask_png import encode_mask
 
 CARD = Card(
     name="two",

@@ -85,7 +85,7 @@ def test_a_worker_whose_models_are_away_is_alive_and_not_ready(
         ("labeller", {"uri": "file:///nowhere"}, "/nowhere"),
         ("labeller", {"digest": "sha256:" + "0" * 64}, "not sha256:0000"),
         ("sam", {"kind": "labeller"}, "not a promptable one"),
-        ("labeller", {"kind": "sam"}, "has no graph to run"),
+        ("labeller", {"kind": "sam"}, "is a promptable-segmentation model, semantic-segmentation is answered here"),
         ("sam", {"uri": "builtin:nothing"}, "nothing"),
     ],
 )

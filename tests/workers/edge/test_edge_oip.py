@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.errors import InvalidInput
-from umiak_workers.contract.messages import Scores
+from umiak_workers.contract.messages import Scores, Task
 from umiak_workers.edge.oip import read_request, write_response
 
 PIXELS = 10_000
+TASK: Task = "semantic-segmentation"
 scalars = st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False) | st.text(max_size=8)
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner), max_leaves=12
@@ -25,7 +26,7 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 def read(value: Any) -> Any:
-    return read_request(json.dumps(value).encode(), None, PIXELS)
+    return read_request(json.dumps(value).encode(), None, PIXELS, TASK)
 
 
 def test_flat_and_nested_data_are_the_same() -> None:
@@ -76,7 +77,7 @@ def test_any_tensor_is_read_or_refused(changes: dict[str, Any]) -> None:
 @given(st.binary(max_size=200), st.none() | st.text(max_size=4))
 def test_any_bytes_are_refused(body: bytes, length: str | None) -> None:
     with pytest.raises(InvalidInput):
-        read_request(body, length, PIXELS)
+        read_request(body, length, PIXELS, TASK)
 
 
 def test_a_response_says_scores_and_nothing_that_the_model_does_not_have() -> None:
@@ -93,7 +94,7 @@ def test_a_response_says_how_large_its_parts_are(height: int, width: int, binary
     asked["parameters"] = {"binary_data_output": binary}
     labels = np.arange(height * width, dtype=np.uint8).reshape(height, width)
     scores = Scores(margin=0.5, max_probability=0.7, entropy=0.9)
-    headers, body = write_response("m", "v", read(asked), labels, scores)
+    headers, body = write_response("m", "v", read(asked), {"labels": labels}, scores)
     length = int(headers.get("Inference-Header-Content-Length", len(body)))
     output = json.loads(body[:length])["outputs"][0]
     if binary:

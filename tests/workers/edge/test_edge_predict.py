@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from umiak_workers.adapters.photo import decode_mask
 from umiak_workers.contract import wire
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.contract.messages import PredictionHeader
+from umiak_workers.core.mask_png import decode_mask
 from umiak_workers.edge.pool import Pool
 from umiak_workers.probe import ready
 

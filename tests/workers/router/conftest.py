@@ -15,7 +15,6 @@ from umiak_workers.adapters.answer_log import AnswerLog
 from umiak_workers.adapters.database import Database
 from umiak_workers.adapters.example_queue import ExampleQueue
 from umiak_workers.adapters.memory import FakeClock, InlineLane
-from umiak_workers.adapters.photo import encode_mask
 from umiak_workers.contract.config import Bounds, MinerRule
 from umiak_workers.contract.errors import UmiakError
 from umiak_workers.contract.messages import (
@@ -32,6 +31,7 @@ from umiak_workers.contract.messages import (
     Tiles,
 )
 from umiak_workers.core.judge import new_judge
+from umiak_workers.core.mask_png import encode_mask
 from umiak_workers.router.cloudgate import CloudGate
 from umiak_workers.router.delivery import Delivery
 from umiak_workers.router.door import Door

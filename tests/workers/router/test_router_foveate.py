@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from umiak_workers.adapters.memory import FakeClock, settle
-from umiak_workers.adapters.photo import decode_mask, decode_upload
+from umiak_workers.adapters.photo import decode_upload
 from umiak_workers.contract.config import Regions
 from umiak_workers.contract.errors import Refused, Unavailable
 from umiak_workers.contract.messages import Box, ExampleHeader, ModelRef, PredictionHeader, Scores, Tiles
+from umiak_workers.core.mask_png import decode_mask
 from umiak_workers.router.foveate import in_part
 from umiak_workers.router.frames import Parcel
 
@@ -73,7 +74,7 @@ async def test_a_part_is_answered_in_its_regions_and_the_whole_photo_follows(par
     assert answer.stages_milliseconds["foveate"] == 100
     assert answer.stages_milliseconds["cloud"] == 300
     assert answer.bytes_up == 7
-    final = decode_mask(outcome.masks.final)
+    final = decode_mask(outcome.payloads.final)
     assert (final[:, :4] == 7).all()
     assert (final[:, 4:] == 0).all(), "elsewhere the edge's own labels stay"
     assert await world.waiting() == 1, "nothing is stored yet"

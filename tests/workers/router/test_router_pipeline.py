@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from umiak_workers.adapters.memory import FakeClock, settle
-from umiak_workers.adapters.photo import decode_mask
 from umiak_workers.contract.config import Bounds, MinerRule
 from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, MessageError, Refused, Unavailable
+from umiak_workers.core.mask_png import decode_mask
 
 Make = Callable[..., Any]
 ALL_HARD = (MinerRule(miner="CloudOnly"),)
@@ -33,7 +33,7 @@ async def test_an_easy_frame_is_answered_by_the_edge_alone(inside: Make, clock: 
     assert answer.stages_milliseconds == {"edge": 100, "judge": 0, "log": 0, "total": 100}
     assert not world.cloud.asked
     assert await world.waiting() == 0
-    assert decode_mask(outcome.masks.final).max() == 0
+    assert decode_mask(outcome.payloads.final).max() == 0
 
 
 async def test_a_hard_frame_is_fused_and_its_receipt_empties_the_queue(inside: Make, clock: FakeClock) -> None:
@@ -45,8 +45,8 @@ async def test_a_hard_frame_is_fused_and_its_receipt_empties_the_queue(inside: M
     assert answer.cloud_models
     assert answer.bytes_up > 0
     assert answer.bytes_down == 40
-    assert (decode_mask(outcome.masks.final) == 7).all()
-    assert decode_mask(outcome.masks.edge).max() == 0
+    assert (decode_mask(outcome.payloads.final) == 7).all()
+    assert decode_mask(outcome.payloads.edge).max() == 0
     assert await world.waiting() == 0
     assert world.hub.puts == ["edge-1/http/0"]
 
@@ -82,7 +82,7 @@ async def test_a_late_cloud_means_the_edge_answers_exactly_at_the_reserve_before
     assert (await world.log())[1].stages_milliseconds["cloud"] == pytest.approx(5000)
     assert await world.waiting() == 0
     late = await world.answers.find(frame.id, 1)
-    assert (decode_mask(late.masks.final) == 7).all()
+    assert (decode_mask(late.payloads.final) == 7).all()
 
 
 async def test_an_answer_that_comes_just_in_time_counts(inside: Make, clock: FakeClock) -> None:
@@ -162,7 +162,7 @@ async def test_a_frame_asked_for_twice_is_answered_once(inside: Make, clock: Fak
     assert both[1].result() is first
     assert again.replayed
     assert again.answer.answered_at == first.answer.answered_at
-    assert again.masks == first.masks
+    assert again.payloads == first.payloads
     assert len(await world.log()) == 1
     assert world.edge.asked == 1
     assert len(world.told) == 1

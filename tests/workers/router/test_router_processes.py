@@ -20,7 +20,6 @@ import pytest
 from PIL import Image
 
 from umiak_workers.adapters.mqtt import MqttLink
-from umiak_workers.adapters.photo import decode_mask, encode_mask
 from umiak_workers.adapters.slots import Slots
 from umiak_workers.contract import wire
 from umiak_workers.contract.config import Bounds, DirectorySource, EdgeConfig, MinerRule, RouterConfig
@@ -36,6 +35,7 @@ from umiak_workers.contract.messages import (
     Region,
     RouterState,
 )
+from umiak_workers.core.mask_png import decode_mask, encode_mask
 
 pytestmark = pytest.mark.processes
 KEY = b"0123456789abcdef"

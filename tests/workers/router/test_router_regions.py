@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cloud_kit import LINE, NAMESPACE, RESOURCE, ROUTER, Tiny, config_of, start_worker
 from hub_kit import HubKit, digest_of, eventually, hub_config, make_hub, token_of
 
-from umiak_workers.adapters.photo import decode_mask
 from umiak_workers.adapters.slots import Slots
 from umiak_workers.contract import endpoints, routes, wire
 from umiak_workers.contract.config import EdgeConfig, MinerRule, Regions, RouterConfig, Tiling
 from umiak_workers.contract.messages import Answer, AnswerHeader, PredictionHeader, Tiles
+from umiak_workers.core.mask_png import decode_mask
 from umiak_workers.core.regions import Grid, hard_tiles
 
 pytestmark = pytest.mark.processes

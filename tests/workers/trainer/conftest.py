@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from umiak_workers.adapters.artefacts import builtin_folder, load_model, read_artefact
-from umiak_workers.adapters.photo import encode_mask
 from umiak_workers.contract.config import FitConfig, Promotion, TrainerConfig
 from umiak_workers.contract.errors import Refused
 from umiak_workers.contract.messages import SampleInfo, SampleList
+from umiak_workers.core.mask_png import encode_mask
 from umiak_workers.datasets.sample import Sample
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.predictors.onnx import OnnxSegmenter

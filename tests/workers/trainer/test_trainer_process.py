@@ -14,10 +14,10 @@ from hub_kit import HubKit, digest_of, hub_config, make_hub, token_of
 
 from umiak_workers.adapters.artefacts import builtin_folder
 from umiak_workers.adapters.hub_client import HubClient
-from umiak_workers.adapters.photo import encode_mask
 from umiak_workers.contract.config import FitConfig, Promotion, TrainerConfig
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.contract.messages import RoundReport, SampleHeader, Scores
+from umiak_workers.core.mask_png import encode_mask
 from umiak_workers.trainer.patient import PatientHub
 
 pytestmark = pytest.mark.processes

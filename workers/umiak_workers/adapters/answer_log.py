@@ -109,8 +109,9 @@ _LEAVE = delete(_INTAKE).where(_INTAKE.c.source == bindparam("of"), _INTAKE.c.na
 
 
 @dataclass(frozen=True)
-class Masks:
-    """PNG masks of one answer; `edge` is None where the final mask is the edge's own, `cloud` where none was used."""
+class Payloads:
+    """What was answered, as the task packs it; `edge` is None where the final payload is the edge's own, `cloud` where
+    none was used."""
 
     final: bytes
     edge: bytes | None = None
@@ -124,12 +125,12 @@ class Masks:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: the answer, the digest of the photo it answers, its masks."""
+    """One row: the answer, the digest of the photo it answers, what was answered."""
 
     row: int
     answer: Answer
     digest: str
-    masks: Masks
+    payloads: Payloads
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ class AnswerLog:
         self._lane = lane
         self._bounds = bounds
 
-    async def commit(self, answer: Answer, digest: str, masks: Masks) -> bool:
+    async def commit(self, answer: Answer, digest: str, payloads: Payloads) -> bool:
         """Write an answer durably; False if the frame already has one of this revision (nothing changes then)."""
-        return await self._lane.do(lambda connection: _commit(connection, self._bounds, answer, digest, masks))
+        return await self._lane.do(lambda connection: _commit(connection, self._bounds, answer, digest, payloads))
 
     async def find(self, frame: str, revision: int) -> Entry | None:
         """One answer, None if there is none (or no longer)."""
@@ -199,17 +200,17 @@ class AnswerLog:
             await self._lane.do(lambda connection: connection.execute(_LEAVE, leaving) and None)
 
 
-def _commit(connection: Connection, bounds: Bounds, answer: Answer, digest: str, masks: Masks) -> bool:
+def _commit(connection: Connection, bounds: Bounds, answer: Answer, digest: str, payloads: Payloads) -> bool:
     text = answer.model_dump_json(exclude_none=True)
-    size = len(text) + masks.size
+    size = len(text) + payloads.size
     row = {
         "frame": answer.frame,
         "revision": answer.revision,
         "digest": digest,
         "answer": text,
-        "final": masks.final,
-        "edge": masks.edge,
-        "cloud": masks.cloud,
+        "final": payloads.final,
+        "edge": payloads.edge,
+        "cloud": payloads.cloud,
         "bytes": size,
     }
     if connection.execute(_ADD_ANSWER, row).rowcount != 1:
@@ -273,7 +274,7 @@ def _find(connection: Connection, frame: str, revision: int) -> Entry | None:
     if found is None:
         return None
     answer = Answer.model_validate_json(found.answer)
-    return Entry(found.row, answer, found.digest, Masks(found.final, found.edge, found.cloud))
+    return Entry(found.row, answer, found.digest, Payloads(found.final, found.edge, found.cloud))
 
 
 def _following(connection: Connection, source: str) -> int:

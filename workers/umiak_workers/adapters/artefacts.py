@@ -64,7 +64,7 @@ def read_artefact(folder: Path, expected: str | None = None) -> Artefact:
     for name, fact in manifest.files.items():
         _verify(folder, name, fact)
     card = parse_card(_read_small(folder, CARD))
-    if (GRAPH in manifest.files) != (card.task == "semantic-segmentation"):
+    if (GRAPH in manifest.files) != (card.task != "promptable-segmentation"):
         raise ArtefactError(
             f"{folder}: a {card.task} model comes {'without' if GRAPH in manifest.files else 'with'} {GRAPH}"
         )
@@ -124,8 +124,10 @@ def _golden(path: Path, tensors: Tensors) -> Golden:
     image, logits, tolerance = tensors["image"], tensors["logits"], tensors["tolerance"]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ArtefactError(f"{path}: image must be HxWx3 uint8, it is {image.shape} {image.dtype}")
-    if logits.dtype != np.float32 or logits.ndim != 3 or not np.isfinite(logits).all():
-        raise ArtefactError(f"{path}: logits must be finite Cxhxw float32, they are {logits.shape} {logits.dtype}")
+    if logits.dtype != np.float32 or logits.ndim not in (1, 2, 3) or not np.isfinite(logits).all():
+        raise ArtefactError(
+            f"{path}: logits must be finite float32, Cxhxw or C, they are {logits.shape} {logits.dtype}"
+        )
     if tolerance.shape != (1,) or not 0 < float(tolerance[0]) < np.inf:
         raise ArtefactError(f"{path}: tolerance must be one positive number")
     return Golden(image, logits, float(tolerance[0]))

@@ -1,4 +1,4 @@
-"""Photos and masks as bytes: what is decoded, how it is bounded, and the one way a mask becomes a PNG.
+"""Photos as bytes: what is decoded and how it is bounded.
 
 Edge and cloud must see the same pixels, so both decode here: EXIF orientation applied, RGB, 8 bits.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from umiak_workers.contract.errors import InvalidInput, MessageError
+from umiak_workers.contract.errors import InvalidInput
 
 Media = Literal["image/jpeg", "image/png"]
 """What cameras send, and all that is ever stored."""
@@ -18,8 +18,6 @@ UploadMedia = Literal["image/jpeg", "image/png", "image/webp"]
 """What a router may send to be answered: besides photos as they came, foveated ones that it encoded itself."""
 _MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-LARGEST_MASK = 100_000_000
-"""pixels"""
 
 
 def media_of(data: bytes) -> Media:
@@ -84,23 +82,3 @@ def _bounded(photo: Image.Image, max_pixels: int) -> None:
         raise InvalidInput(f"the photo has {width}x{height} pixels, at most {max_pixels} are taken")
     if photo.mode not in _MODES:
         raise InvalidInput(f"photos of mode {photo.mode} are not taken, 8 bits per channel are")
-
-
-def encode_mask(mask: NDArray[np.uint8]) -> bytes:
-    """A grey PNG whose values are the class ids of an HxW uint8 mask."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(mask)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
-    """HxW uint8 class ids of a grey PNG; raises MessageError for anything else."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["png"]) as picture:
-            if picture.mode != "L" or picture.size[0] * picture.size[1] > LARGEST_MASK:
-                raise MessageError(f"a mask is a grey 8-bit PNG, this is {picture.mode} {picture.size}")
-            return np.asarray(picture)
-    except MessageError:
-        raise
-    except Exception as error:  # Pillow's readers raise many kinds for broken files
-        raise MessageError(f"the mask's PNG cannot be decoded: {str(error) or type(error).__name__}") from error

@@ -11,6 +11,8 @@ from rich.progress import track
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Sample, walk
 from umiak_workers.datasets.source import open_dataset
+from umiak_workers.datasets.yard import Yard
+from umiak_workers.datasets.yard_watch import Watch
 
 JPEG_QUALITY = 95
 
@@ -22,6 +24,9 @@ def data(
         Path | None, typer.Option(metavar="FILE", help="Write the photos as a video as well, for example yard.mp4.")
     ] = None,
     rate: Annotated[int, typer.Option(min=1, max=120, help="Frames per second of the video.")] = 10,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Of a yard: write four windows of each photo instead, as CLASS/NAME.jpg.")
+    ] = False,
 ) -> None:
     """Write a data set's photos and labels into a folder, for example procedural yard scenes.
 
@@ -32,15 +37,24 @@ def data(
         umiak infer dusk/images/*.jpg
 
         umiak data 'yard:day?seed=7&frames=120' day --video day.mp4
+
+        umiak data 'yard:dusk?seed=5&frames=20&shot=1' who-is-there --classes
     """
     samples = open_dataset(uri)
+    if classes and not isinstance(samples, Yard):
+        raise ConfigError(f"--classes: {uri} is a folder; only a yard: URI has windows with classes")
+    if classes and video:
+        raise ConfigError("--video: windows with classes are no film; leave --video or --classes out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: exists already and is not an empty folder; choose another one")
     if video and video.exists():
         raise ConfigError(f"{video}: exists already; choose another name")
+    console = Console()
+    if isinstance(samples, Yard) and classes:
+        _write_windows(Watch(samples), uri, out, console)
+        return
     for part in ("images", "labels"):
         (out / part).mkdir(parents=True, exist_ok=True)
-    console = Console()
     for sample in track(walk(samples), uri, total=len(samples), console=console):
         _write(sample, out)
     console.print(f"{out}: {len(samples)} photos")
@@ -49,6 +63,16 @@ def data(
 
         frames = write_film(video, (sample.image for sample in walk(samples)), rate)
         console.print(f"{video}: {frames} frames, {frames / rate:g} s")
+
+
+def _write_windows(watch: Watch, uri: str, out: Path, console: Console) -> None:
+    for name in watch.classes:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for index in track(range(len(watch)), uri, console=console):
+        sample = watch[index]
+        file = out / watch.classes[sample.kind] / f"{sample.name}.jpg"
+        Image.fromarray(sample.image).save(file, quality=JPEG_QUALITY)
+    console.print(f"{out}: {len(watch)} photos of {', '.join(watch.classes)}")
 
 
 def _write(sample: Sample, out: Path) -> None:

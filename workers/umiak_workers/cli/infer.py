@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
@@ -18,8 +16,9 @@ from rich.text import Text
 
 from umiak_workers.adapters.configfile import read_bytes
 from umiak_workers.adapters.hub_client import HubClient, check
-from umiak_workers.adapters.photo import decode_mask, decode_photo, media_of
+from umiak_workers.adapters.photo import decode_photo, media_of
 from umiak_workers.cli import overlay, worlds
+from umiak_workers.cli.showing import showing
 from umiak_workers.contract import routes
 from umiak_workers.contract.artefact import CARD, Card, parse_card, parse_manifest
 from umiak_workers.contract.endpoints import HUB
@@ -38,7 +37,7 @@ class Answered:
 
     photo: Path
     answer: Answer
-    mask: NDArray[np.uint8]
+    payload: bytes
 
 
 def infer(
@@ -49,7 +48,7 @@ def infer(
     router: Annotated[str | None, typer.Option(help="Ask the router at this URL instead.")] = None,
     edge: Annotated[str | None, typer.Option(help="Ask this edge, for example edge-2.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Save photo and mask in one picture here (a folder for several photos).")
+        Path | None, typer.Option(help="Save photo and answer in one picture here (a folder for several photos).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")] = 30.0,
@@ -90,10 +89,10 @@ def ask(client: httpx.Client, url: str, photo: Path) -> Answered:
     except httpx.HTTPError as error:
         raise Unavailable(f"{url}: the router does not answer ({type(error).__name__})") from error
     header, rest = unpack(AnswerHeader, reply.headers.get(HEADER_LENGTH), reply.content)
-    masks = dict(zip(header.masks, split(rest, tuple(header.masks.values())), strict=True))
-    if "final" not in masks:
-        raise Unavailable(f"{url}: the answer to {photo} holds no mask")
-    return Answered(photo, header.answer, decode_mask(masks["final"]))
+    payloads = dict(zip(header.masks, split(rest, tuple(header.masks.values())), strict=True))
+    if "final" not in payloads:
+        raise Unavailable(f"{url}: the answer to {photo} holds nothing")
+    return Answered(photo, header.answer, payloads["final"])
 
 
 def model_card(world: World, digest: str, timeout: float) -> Card | None:
@@ -124,7 +123,7 @@ def table(answered: Sequence[Answered], card: Card | None) -> Group:
 
 def _details(one: Answered, card: Card | None) -> Text:
     stages = ", ".join(f"{name} {value:.1f}" for name, value in one.answer.stages_milliseconds.items())
-    there = ", ".join(f"{name} {share:.0%}" for name, share in list(overlay.shares(one.mask, card).items())[:5])
+    there = showing(one.answer.task).words(one.payload, card)
     rule = f"hard by {one.answer.rule}; " if one.answer.rule else ""
     appeal = one.answer.scores.appeal
     gain = "" if appeal is None else f"appeal {appeal:.4f}; "
@@ -133,10 +132,8 @@ def _details(one: Answered, card: Card | None) -> Text:
 
 def as_json(one: Answered, card: Card | None) -> dict[str, Any]:
     """One answer for a machine."""
-    height, width = one.mask.shape
-    shares = {name: round(share, 4) for name, share in overlay.shares(one.mask, card).items()}
-    answer = one.answer.model_dump(mode="json")
-    return {"photo": str(one.photo), "answer": answer, "width": width, "height": height, "shares": shares}
+    facts = showing(one.answer.task).facts(one.payload, card)
+    return {"photo": str(one.photo), "answer": one.answer.model_dump(mode="json"), **facts}
 
 
 def _save(answered: Sequence[Answered], out: Path, card: Card | None) -> None:
@@ -145,5 +142,6 @@ def _save(answered: Sequence[Answered], out: Path, card: Card | None) -> None:
         out.mkdir(parents=True, exist_ok=True)
     for one in answered:
         photo = decode_photo(one.photo.read_bytes(), _MOST_BYTES, _MOST_PIXELS)
-        picture = overlay.overlay(photo, one.mask, overlay.colours(card))
-        overlay.save(picture, out / f"{one.photo.stem}-mask.png" if folder else out)
+        show = showing(one.answer.task)
+        picture = show.picture(photo, one.payload, card)
+        overlay.save(picture, out / f"{one.photo.stem}-{show.ending}.png" if folder else out)

@@ -1,4 +1,4 @@
-"""`umiak train`: make a segmentation model from labelled photos, or make the built-in models again."""
+"""`umiak train`: make a model from labelled photos, or make the built-in models again."""
 
 import shlex
 from dataclasses import replace
@@ -17,6 +17,7 @@ from umiak_workers.cli.holdout import FIGURES, Holdout, leave_one_out
 from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
 from umiak_workers.cli.train_appeal import appeal, short
+from umiak_workers.cli.train_classification import classification
 from umiak_workers.cli.train_sam import sam
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
@@ -28,6 +29,7 @@ from umiak_workers.models.train import FitConfig, Progress
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
 app.command()(sam)
 app.command()(appeal)
+app.command()(classification)
 console = Console()
 
 

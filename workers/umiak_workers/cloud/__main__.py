@@ -15,14 +15,14 @@ from umiak_workers.adapters.hub_client import HubClient
 from umiak_workers.cloud.app import Cloud, build
 from umiak_workers.cloud.edge_models import EdgeModels
 from umiak_workers.cloud.metrics import CloudMetrics
+from umiak_workers.cloud.minds import Mind, mind
 from umiak_workers.cloud.store import Store
-from umiak_workers.cloud.think import Thinker
 from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, ModelSource
 from umiak_workers.contract.endpoints import HUB
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.core.model import Model
-from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.predictors.answering import answering
 from umiak_workers.predictors.promptable import Promptable
 
 HUB_SECONDS = 5.0
@@ -52,7 +52,7 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
 def wired(loaded: Loaded[CloudConfig], key: bytes, hub: HubClient, state: Path) -> Cloud:
     """A cloud worker that has no models of its own yet."""
     config = loaded.config
-    models = EdgeModels(state / "edge-models", config.model_cache_bytes, config.threads, hub.fetch_model)
+    models = EdgeModels(state / "edge-models", config.model_cache_bytes, config.threads, hub.fetch_model, config.task)
     store = Store(partial(hub.put_sample, config.namespace, config.resource))
     return Cloud(config, key, models, store, WaitingRoom(config.max_waiting), CloudMetrics())
 
@@ -70,14 +70,14 @@ async def _load(cloud: Cloud, state: Path) -> None:
     await asyncio.Event().wait()
 
 
-def thinker(config: CloudConfig, state: Path) -> Thinker:
+def thinker(config: CloudConfig, state: Path) -> Mind:
     """The cloud's own models, each proven by its golden input; raises ArtefactError, InvalidPrediction, Unavailable."""
     labeller = None
     if config.labeller is not None:
-        labeller = OnnxSegmenter(_model(config, config.labeller, state / "labeller"), config.threads)
+        labeller = answering(_model(config, config.labeller, state / "labeller"), config.threads, config.task)
         labeller.check_golden()
     sam = None if config.sam is None else _promptable(_model(config, config.sam, state / "sam"), config.threads)
-    return Thinker(labeller, sam, config.fusion)
+    return mind(config.task, (labeller, sam), config.fusion)
 
 
 def _promptable(model: Model, threads: int) -> Promptable:

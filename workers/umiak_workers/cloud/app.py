@@ -16,17 +16,18 @@ from umiak_workers.adapters.photo import decode_upload, media_of, upload_media_o
 from umiak_workers.cloud.cache import Cache
 from umiak_workers.cloud.edge_models import EdgeModels
 from umiak_workers.cloud.metrics import CloudMetrics
-from umiak_workers.cloud.regions import check_boxes, cut
+from umiak_workers.cloud.minds import Mind, View
+from umiak_workers.cloud.regions import check_boxes
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.store import Store
-from umiak_workers.cloud.think import CACHE_BYTES, Opinion, Thinker
+from umiak_workers.cloud.think import CACHE_BYTES
 from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.config import CloudConfig
 from umiak_workers.contract.errors import InvalidInput, Refused, UmiakError, Unavailable
 from umiak_workers.contract.identity import Principal, verify_within
 from umiak_workers.contract.messages import CloudAnswerHeader, ExampleHeader, Receipt, Region, SampleHeader
-from umiak_workers.predictors.segmentation import Segmenter
+from umiak_workers.predictors.answering import Answering
 
 HEADER_BYTES = 64 * 1024
 """Most bytes of an example's JSON header."""
@@ -44,10 +45,10 @@ class Cloud:
     store: Store
     room: WaitingRoom
     metrics: CloudMetrics
-    thinker: Thinker | None = None
+    thinker: Mind | None = None
     reason: str = "the models are being loaded"
-    opinions: Cache[Opinion] = field(default_factory=lambda: Cache(CACHE_BYTES))
-    fetches: dict[str, "asyncio.Task[Segmenter]"] = field(default_factory=dict)
+    opinions: Cache[View] = field(default_factory=lambda: Cache(CACHE_BYTES))
+    fetches: dict[str, "asyncio.Task[Answering]"] = field(default_factory=dict)
 
     def readiness(self) -> Mapping[str, object]:
         """Ready once labeller and SAM have answered their golden inputs."""
@@ -63,7 +64,7 @@ class Cloud:
 class Thought:
     """An example that was thought about, cut to what was asked."""
 
-    opinion: Opinion
+    opinion: View
     regions: tuple[Region, ...]
     pictures: tuple[bytes, ...]
     whole: bytes
@@ -80,7 +81,7 @@ def build(cloud: Cloud) -> FastAPI:
 
     @app.post(routes.EXAMPLES)
     async def example(request: Request, who: Annotated[Principal, Depends(gate)]) -> Response:
-        """An ExampleHeader and its photo in, a CloudAnswerHeader and label PNGs out."""
+        """An ExampleHeader and its photo in, a CloudAnswerHeader and payloads out."""
         try:
             answer = await _answer(cloud, request, who)
         except UmiakError as error:
@@ -107,6 +108,7 @@ async def _answer(cloud: Cloud, request: Request, who: Principal) -> Response:
     cloud.metrics.took(stages.milliseconds)
     said = CloudAnswerHeader(
         frame=header.frame,
+        task=header.task,
         regions=thought.regions,
         receipt=receipt,
         models=thought.opinion.models,
@@ -132,6 +134,8 @@ def read_example(body: bytes, length: str | None, who: Principal, config: CloudC
         raise Refused(f"{who} may not send frames of {header.frame.partition('/')[0]}", 403)
     if header.model.line != config.line:
         raise InvalidInput(f"model.line: {header.model.line} is not answered here, {config.line} is")
+    if header.task != config.task:
+        raise InvalidInput(f"task: {header.task} is not answered here, {config.task} is")
     if not header.answer and not header.keep:
         raise InvalidInput("answer and keep are both false: nothing is asked for")
     media = media_of(photo) if header.keep else upload_media_of(photo)  # only photos as they came are kept
@@ -143,7 +147,7 @@ def read_example(body: bytes, length: str | None, who: Principal, config: CloudC
     return header, photo
 
 
-async def _edge_model(cloud: Cloud, digest: str) -> Segmenter:
+async def _edge_model(cloud: Cloud, digest: str) -> Answering:
     """The edge model an example names; who asks for the same one meanwhile waits for the same download."""
     found = cloud.models.known(digest)
     if found is not None:
@@ -157,14 +161,14 @@ async def _edge_model(cloud: Cloud, digest: str) -> Segmenter:
     return await asyncio.shield(cloud.fetches[digest])
 
 
-def _fetched(cloud: Cloud, digest: str, task: "asyncio.Task[Segmenter]") -> None:
+def _fetched(cloud: Cloud, digest: str, task: "asyncio.Task[Answering]") -> None:
     del cloud.fetches[digest]
     if not task.cancelled():
         task.exception()  # read, so that callers who left do not make a warning of it
 
 
 def _think(
-    cloud: Cloud, thinker: Thinker, header: ExampleHeader, photo: bytes, edge: Segmenter, stages: Stages
+    cloud: Cloud, thinker: Mind, header: ExampleHeader, photo: bytes, edge: Answering, stages: Stages
 ) -> Thought:
     """Runs in the thinking thread. The same photo and edge model are thought about once; what is not to be kept is
     neither looked up nor remembered, so that measurements measure."""
@@ -180,12 +184,12 @@ def _think(
         cloud.metrics.masks.inc(opinion.masks)
     else:
         cloud.metrics.remembered.inc()
-        check_boxes(header.regions, opinion.labels.shape[0], opinion.labels.shape[1])
+        check_boxes(header.regions, *opinion.size)
     with stages.timed("encode"):
-        regions, pictures = cut(opinion, header.regions if header.answer else ())
+        regions, pictures = opinion.answers(header.regions if header.answer else ())
         whole, confidence = pictures[0], regions[0].confidence
         if header.keep and header.regions and header.answer:
-            (everything,), (whole,) = cut(opinion, ())
+            (everything,), (whole,) = opinion.answers(())
             confidence = everything.confidence
     return Thought(opinion, regions if header.answer else (), pictures if header.answer else (), whole, confidence)
 
@@ -194,6 +198,7 @@ async def _keep(cloud: Cloud, header: ExampleHeader, photo: bytes, thought: Thou
     """The hub's receipt, or None while the hub is away; raises Unavailable then if only the receipt is wanted."""
     sample = SampleHeader(
         frame=header.frame,
+        task=header.task,
         digest=header.digest,
         image_size=len(photo),
         label_size=len(thought.whole),

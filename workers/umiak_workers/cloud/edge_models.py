@@ -14,7 +14,8 @@ import structlog
 
 from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.contract.errors import ArtefactError, IdentityError, Refused, UmiakError, Unavailable
-from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.contract.messages import Task
+from umiak_workers.predictors.answering import Answering, answering
 
 IN_MEMORY = 4
 """Models kept ready; the fleet runs one or two digests of a line at any time."""
@@ -27,25 +28,28 @@ log = structlog.get_logger()
 
 
 class EdgeModels:
-    """Models by digest. Methods block and may be called from several threads; one model is fetched at a time."""
+    """Models of one task by digest. Methods block and may be called from several threads; one is fetched at a time."""
 
-    def __init__(self, folder: Path, most_bytes: int, threads: int, fetch: Fetch) -> None:
+    def __init__(
+        self, folder: Path, most_bytes: int, threads: int, fetch: Fetch, task: Task = "semantic-segmentation"
+    ) -> None:
+        self._task = task
         self._folder, self._most, self._threads, self._fetch = folder, most_bytes, threads, fetch
-        self._ready: OrderedDict[str, OnnxSegmenter] = OrderedDict()
+        self._ready: OrderedDict[str, Answering] = OrderedDict()
         self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._fetching = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._ready)
 
-    def known(self, digest: str) -> OnnxSegmenter | None:
+    def known(self, digest: str) -> Answering | None:
         """The model if it is ready; never waits."""
         found = self._ready.get(digest)
         if found is not None:
             self._ready.move_to_end(digest)
         return found
 
-    def get(self, digest: str) -> OnnxSegmenter:
+    def get(self, digest: str) -> Answering:
         """The model, fetched if need be; raises Unavailable with the reason when it cannot be had now."""
         with self._fetching:
             found = self.known(digest)
@@ -61,7 +65,7 @@ class EdgeModels:
             except OSError as error:
                 raise Unavailable(self._refuse(digest, error)) from error
 
-    def _load(self, digest: str) -> OnnxSegmenter:
+    def _load(self, digest: str) -> Answering:
         into = self._folder / digest.removeprefix("sha256:")
         try:
             return self._prepared(into, digest)
@@ -73,16 +77,16 @@ class EdgeModels:
         log.info("edge model fetched", digest=digest)
         return self._prepared(into, digest)
 
-    def _prepared(self, folder: Path, digest: str) -> OnnxSegmenter:
-        segmenter = OnnxSegmenter(load_model(folder, digest), self._threads)
-        segmenter.check_golden()
-        return segmenter
+    def _prepared(self, folder: Path, digest: str) -> Answering:
+        loaded = answering(load_model(folder, digest), self._threads, self._task)
+        loaded.check_golden()
+        return loaded
 
-    def _keep(self, digest: str, segmenter: OnnxSegmenter) -> OnnxSegmenter:
-        self._ready[digest] = segmenter
+    def _keep(self, digest: str, loaded: Answering) -> Answering:
+        self._ready[digest] = loaded
         while len(self._ready) > IN_MEMORY:
             self._ready.popitem(last=False)
-        return segmenter
+        return loaded
 
     def _refuse(self, digest: str, error: Exception) -> str:
         why = "the hub does not have it" if isinstance(error, Refused) and error.status == 404 else str(error)

@@ -5,6 +5,7 @@ the upload names; the masks come from a promptable segmenter, asked about the ar
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from umiak_workers.cloud.cache import Cache
+from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import InvalidPrediction, Refused, Unavailable
-from umiak_workers.contract.messages import Scores
+from umiak_workers.contract.messages import Box, Region, Scores
 from umiak_workers.core.label import Labelled, Rule, label_masks, softmax, together
 from umiak_workers.core.masks import prompts_from
-from umiak_workers.core.scores import gate_scores
+from umiak_workers.predictors.answering import Answering
 from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding, Masks, Promptable
-from umiak_workers.predictors.segmentation import SegmentationOutput, Segmenter
+from umiak_workers.predictors.segmentation import SegmentationOutput
 
 WORKING_PIXELS = 1_000_000
 """Larger photos are thought about at this size; labels are then grown to the photo's own."""
@@ -50,15 +52,24 @@ class Opinion:
         """Memory held, roughly."""
         return int(self.labels.nbytes + self.probability.nbytes) + 1024
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photo in pixels."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+    def answers(self, boxes: Sequence[Box]) -> tuple[tuple[Region, ...], tuple[bytes, ...]]:
+        """(regions, their label PNGs)."""
+        return cut(self, boxes)
+
 
 class Thinker:
     """The cloud's own models and how their answers are joined. For one thread at a time."""
 
-    def __init__(self, labeller: Segmenter | None, sam: Promptable | None, fusion: Fusion) -> None:
+    def __init__(self, labeller: Answering | None, sam: Promptable | None, fusion: Fusion) -> None:
         self._labeller, self._sam, self._fusion = labeller, sam, fusion
         self.embeddings: Cache[Embedding] = Cache(CACHE_BYTES)
 
-    def think(self, name: str, image: NDArray[np.uint8], edge: Segmenter, stages: Stages) -> Opinion:
+    def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> Opinion:
         """The opinion on an HxWx3 uint8 photo called `name` (its digest; empty: nothing is remembered).
 
         Raises Unavailable if edge model and labeller speak of different classes, and Refused 422 if the edge model
@@ -68,7 +79,7 @@ class Thinker:
         models = {"edge": edge.digest}
         with stages.timed("edge"):
             seen = _scored(edge, image)
-            logits, scores = seen.logits, gate_scores(seen.logits, seen.appeal)
+            logits, scores = seen.logits, seen.scores()
         if self._labeller is not None:
             with stages.timed("labeller"):
                 better = self._labelled(self._labeller, image)
@@ -85,16 +96,16 @@ class Thinker:
             labels = _at_size(labelled.labels, image.shape[0], image.shape[1])
         return Opinion(labels, labelled.probability, scores, models, labelled.masks)
 
-    def _agree(self, edge: Segmenter) -> None:
+    def _agree(self, edge: Answering) -> None:
         if self._labeller is not None and edge.card.classes != self._labeller.card.classes:
             raise Unavailable(
                 f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
                 f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
             )
 
-    def _labelled(self, labeller: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def _labelled(self, labeller: Answering, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         try:
-            return labeller.predict(image).logits
+            return _said(labeller, image).logits
         except InvalidPrediction as error:
             log.warning("the labeller is left out", reason=str(error))
             return None
@@ -128,11 +139,18 @@ def joined(edge: NDArray[np.float32], labeller: NDArray[np.float32], fusion: Fus
     return together(grown_logits(edge, height, width), grown_logits(labeller, height, width))
 
 
-def _scored(edge: Segmenter, image: NDArray[np.uint8]) -> SegmentationOutput:
+def _scored(edge: Answering, image: NDArray[np.uint8]) -> SegmentationOutput:
     try:
-        return edge.predict(image)
+        return _said(edge, image)
     except InvalidPrediction as error:
         raise Refused(f"edge model {edge.digest} cannot answer this photo: {error}", 422) from error
+
+
+def _said(model: Answering, image: NDArray[np.uint8]) -> SegmentationOutput:
+    said = model.predict(image)
+    if not isinstance(said, SegmentationOutput):
+        raise InvalidPrediction(f"{model.card.name} is a {model.card.task} model")
+    return said
 
 
 def ask(sam: Promptable, embedding: Embedding, logits: NDArray[np.float32], fusion: Fusion) -> Masks:

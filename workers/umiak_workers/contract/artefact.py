@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from umiak_workers.contract.errors import ArtefactError
+from umiak_workers.contract.messages import Task
 from umiak_workers.contract.wire import explain
 
 MANIFEST = "manifest.json"
@@ -80,8 +81,8 @@ class InputSpec(Paper):
 
 
 class OutputSpec(Paper):
-    """Names of the graph's outputs: `logits` 1xCxhxw float32, and where there are such `labels` 1xHxW uint8 and
-    `appeal` 1xhxw float32 in -1..1, the gain to expect from asking the cloud."""
+    """Names of the graph's outputs: `logits` 1xCxhxw float32 (1xC of a classification), and where there are such
+    `labels` 1xHxW uint8 and `appeal` 1xhxw float32 in -1..1, the gain to expect from asking the cloud."""
 
     logits: str
     labels: str | None = None
@@ -108,7 +109,7 @@ class Card(Paper):
 
     schema_: Literal["umiak.dev/card/v1"] = Field(default="umiak.dev/card/v1", alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$")]
-    task: Literal["semantic-segmentation", "promptable-segmentation"] = "semantic-segmentation"
+    task: Task | Literal["promptable-segmentation"] = "semantic-segmentation"
     classes: Annotated[tuple[ClassName, ...], Field(max_length=255)] = ()
     """At least two; none for a promptable model, whose masks have no class."""
     void: Level = 255

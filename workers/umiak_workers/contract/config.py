@@ -58,6 +58,8 @@ class EdgeConfig(Config):
 
     role: Literal["edge"] = "edge"
     line: Line
+    task: Task = "semantic-segmentation"
+    """A model of another task is not taken."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
     max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
@@ -212,6 +214,12 @@ class RouterConfig(Config):
     """None: hard photos go up whole. It takes an edge server that says where photos are hard."""
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _by_task(self) -> "RouterConfig":
+        if self.task != "semantic-segmentation" and self.regions is not None:
+            raise ValueError(f"regions: {self.task} is of the whole photo, leave them out")
+        return self
+
 
 class AgentConfig(Config):
     """`agent`: keeps the edge on the head of its line."""
@@ -253,9 +261,10 @@ class CloudConfig(Config):
     namespace: Name
     resource: Name
     line: Line
+    task: Task = "semantic-segmentation"
     sam: ModelSource | None = None
     labeller: ModelSource | None = None
-    """None: masks are labelled by the edge model's own scores."""
+    """None: masks are labelled by the edge model's own scores. Every task but segmentation needs one."""
     fusion: Fusion = Fusion()
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
@@ -263,6 +272,12 @@ class CloudConfig(Config):
     max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests that may wait; one more gets 503 with Retry-After."""
     model_cache_bytes: Annotated[int, Field(ge=MiB)] = 2048 * MiB
+
+    @model_validator(mode="after")
+    def _by_task(self) -> "CloudConfig":
+        if self.task != "semantic-segmentation" and (self.sam is not None or self.labeller is None):
+            raise ValueError(f"{self.task} is answered by a labeller alone: name one, and no sam")
+        return self
 
 
 class FitConfig(Config):

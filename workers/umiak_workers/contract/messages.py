@@ -18,7 +18,7 @@ FrameId = Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+/[0-9]{1,18}$")
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A running total: exact as a float, so that it can be summed and drawn."""
 
-Task = Literal["semantic-segmentation"]
+Task = Literal["semantic-segmentation", "image-classification", "object-detection", "keypoint-detection"]
 AnsweredBy = Literal["edge", "cloud"]
 Reason = Literal[
     "Easy",  # no rule called the frame hard
@@ -81,7 +81,7 @@ class Tiles(Message):
 
 
 class PredictionHeader(Message):
-    """Edge server's image route -> router: the answer to one photo; the mask follows as PNG (uint8 class ids)."""
+    """Edge server's image route -> router: the answer to one photo; its payload follows, as the task packs it."""
 
     version: Literal[1] = 1
     task: Task = "semantic-segmentation"
@@ -92,6 +92,7 @@ class PredictionHeader(Message):
     scores: Scores
     inference_milliseconds: float
     mask_size: int
+    """Bytes of the payload; the name is older than payloads that are no masks."""
     tiles: Tiles | None = None
     """Where in the photo it is hard; absent where nobody configured regions, or where they would be too many."""
 
@@ -137,7 +138,7 @@ class Receipt(Message):
 
 
 class Region(Message):
-    """The cloud's opinion on one rectangle; its label map follows as PNG, 255 = no opinion (the edge keeps its own)."""
+    """The cloud's opinion on one rectangle; its payload follows (in a label map 255 = no opinion, the edge's stays)."""
 
     box: Box
     size: int
@@ -145,7 +146,7 @@ class Region(Message):
 
 
 class CloudAnswerHeader(Message):
-    """Cloud -> router: regions, then their PNG label maps in order. `receipt` only once the hub has stored it."""
+    """Cloud -> router: regions, then their payloads in order. `receipt` only once the hub has stored it."""
 
     version: Literal[1] = 1
     frame: FrameId
@@ -185,7 +186,7 @@ class Answer(Message):
 
 
 class AnswerHeader(Message):
-    """Router's HTTP answer to a pushed photo: the answer, then mask PNGs in the order of `masks` with their sizes."""
+    """Router's HTTP answer to a pushed photo: the answer, then payloads in the order of `masks` with their sizes."""
 
     version: Literal[1] = 1
     answer: Answer
@@ -194,7 +195,7 @@ class AnswerHeader(Message):
 
 
 class SampleHeader(Message):
-    """Cloud -> hub: a hard example with the cloud's label; photo and label PNG follow."""
+    """Cloud -> hub: a hard example with the cloud's answer as its label; the photo and that payload follow."""
 
     version: Literal[1] = 1
     frame: FrameId

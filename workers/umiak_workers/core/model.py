@@ -16,7 +16,8 @@ Tensors = Mapping[str, NDArray[Any]]
 class Golden:
     """An input and the answer the model must give to it.
 
-    `image` HxWx3 uint8, `logits` Cxhxw float32, `tolerance` the largest allowed absolute difference of a logit.
+    `image` HxWx3 uint8, `logits` float32 (Cxhxw of a segmentation, C of a classification), `tolerance` the largest
+    allowed absolute difference of a logit.
     """
 
     image: NDArray[np.uint8]

@@ -22,7 +22,7 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     state = given.state_folder()
     loaded = load(EdgeConfig, given.config, state, "edge")
     listener = serving.bind(loaded.endpoints, "edge")
-    shelf = Shelf(Slots(state), loaded.config.threads)
+    shelf = Shelf(Slots(state), loaded.config.threads, loaded.config.task)
     pool = Pool(WORKERS, MOST_WAITING)
     app = build(Edge(loaded.config, shelf, pool, EdgeMetrics(pool)))
     try:

@@ -68,15 +68,15 @@ def build(edge: Edge) -> FastAPI:
 def _image_route(app: FastAPI, edge: Edge) -> None:
     @app.post(routes.PREDICT)
     async def predict_photo(request: Request) -> Response:
-        """A photo in, a PredictionHeader and the mask PNG out."""
+        """A photo in, a PredictionHeader and the payload out."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in PHOTO_KINDS:
             raise serving.UnsupportedMedia(f"a photo is image/jpeg or image/png, not {kind}")
         photo = await serving.read_body(request, edge.config.max_image_bytes)
-        segmenter = edge.shelf.active()
-        header, mask = await edge.pool.run(lambda: predict(segmenter, photo, edge.config))
+        model = edge.shelf.active()
+        header, payload = await edge.pool.run(lambda: predict(model, photo, edge.config))
         edge.metrics.answered("image", header.inference_milliseconds)
-        headers, body = wire.pack(header, (mask,))
+        headers, body = wire.pack(header, (payload,))
         return Response(body, headers=headers)
 
 
@@ -119,7 +119,7 @@ def _model_routes(app: FastAPI, edge: Edge, version_path: str) -> None:
     async def metadata(name: str, version: str | None = None) -> JSONResponse:
         active = _known(edge, name, version)
         facts = {"name": name, "versions": [active] if active else [], "platform": "onnxruntime_onnx"}
-        return JSONResponse({**facts, "inputs": [oip.IMAGE], "outputs": [oip.LABELS]})
+        return JSONResponse({**facts, "inputs": [oip.IMAGE], "outputs": oip.outputs(edge.config.task)})
 
     @app.get(base + "/ready")
     async def ready(name: str, version: str | None = None) -> JSONResponse:
@@ -140,11 +140,11 @@ def _model_routes(app: FastAPI, edge: Edge, version_path: str) -> None:
 
 
 def _infer(edge: Edge, name: str, body: bytes, length: str | None) -> tuple[dict[str, str], bytes]:
-    segmenter = edge.shelf.active()
-    question = oip.read_request(body, length, edge.config.max_image_pixels)
-    seen = look(segmenter, question.image)
+    model = edge.shelf.active()
+    question = oip.read_request(body, length, edge.config.max_image_pixels, edge.config.task)
+    seen = look(model, question.image)
     edge.metrics.answered("oip", seen.milliseconds)
-    return oip.write_response(name, segmenter.digest, question, seen.labels, seen.scores)
+    return oip.write_response(name, model.digest, question, seen.said.tensors(), seen.scores)
 
 
 def _known(edge: Edge, name: str, version: str | None) -> str | None:

@@ -1,10 +1,12 @@
 """The Open Inference Protocol v2 on paper: an infer request read, an infer response written.
 
-JSON tensors and the binary tensor extension (raw bytes after the JSON, their sizes in `binary_data_size`). One model
-shape is spoken: input `image` UINT8 [1,H,W,3], output `labels` UINT8 [1,H,W], gate scores as response parameters.
+JSON tensors and the binary tensor extension (raw bytes after the JSON, their sizes in `binary_data_size`). The input is
+`image` UINT8 [1,H,W,3]; outputs go by the task (`labels` UINT8 [1,H,W] of a segmentation); gate scores are response
+parameters.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +15,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from umiak_workers.contract.errors import InvalidInput
-from umiak_workers.contract.messages import Scores
+from umiak_workers.contract.messages import Scores, Task
 from umiak_workers.contract.wire import CONTENT_TYPE, HEADER_LENGTH, explain
+from umiak_workers.core.tasks import kind_of
+from umiak_workers.core.tasks.kind import Output
 
 IMAGE = {"name": "image", "datatype": "UINT8", "shape": [1, -1, -1, 3]}
-LABELS = {"name": "labels", "datatype": "UINT8", "shape": [1, -1, -1]}
+_DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 _UNSUPPORTED = ("shared_memory_region", "classification")
 
 
@@ -45,14 +49,19 @@ class _Request(BaseModel):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: `image` HxWx3 uint8, and whether the labels come as raw bytes or as JSON."""
+    """What is asked: `image` HxWx3 uint8, and which outputs, each as raw bytes (True) or as JSON."""
 
     id: str | None
     image: NDArray[np.uint8]
-    binary: bool
+    wanted: Mapping[str, bool]
 
 
-def read_request(body: bytes, header_length: str | None, max_pixels: int) -> Question:
+def outputs(task: Task) -> list[dict[str, Any]]:
+    """What a model of this task answers, as its metadata says it."""
+    return [{"name": one.name, "datatype": one.datatype, "shape": list(one.shape)} for one in kind_of(task).outputs]
+
+
+def read_request(body: bytes, header_length: str | None, max_pixels: int, task: Task) -> Question:
     """An infer request; raises InvalidInput that names what is wrong with it."""
     head, raw = _cut(body, header_length)
     try:
@@ -61,14 +70,13 @@ def read_request(body: bytes, header_length: str | None, max_pixels: int) -> Que
         raise InvalidInput(f"infer request: {explain(error)}") from error
     tensor = request.inputs[0]
     _supported(tensor)
-    return Question(request.id, _image(tensor, raw, max_pixels), _binary_wanted(request))
+    return Question(request.id, _image(tensor, raw, max_pixels), _wanted(request, kind_of(task).outputs))
 
 
 def write_response(
-    name: str, version: str, question: Question, labels: NDArray[np.uint8], scores: Scores
+    name: str, version: str, question: Question, tensors: Mapping[str, NDArray[Any]], scores: Scores
 ) -> tuple[dict[str, str], bytes]:
-    """(HTTP headers, body) of the answer to `question`."""
-    output: dict[str, Any] = {**LABELS, "shape": [1, *labels.shape]}
+    """(HTTP headers, body) of the answer to `question`; `tensors` by output name, without batch axis."""
     head: dict[str, Any] = {
         "model_name": name,
         "model_version": version,
@@ -76,13 +84,19 @@ def write_response(
     }
     if question.id is not None:
         head["id"] = question.id
-    if not question.binary:
-        head["outputs"] = [{**output, "data": labels.ravel().tolist()}]
-        return {"Content-Type": "application/json"}, json.dumps(head, separators=(",", ":")).encode()
-    raw = labels.tobytes()
-    head["outputs"] = [{**output, "parameters": {"binary_data_size": len(raw)}}]
+    raws, head["outputs"] = [], []
+    for output, binary in question.wanted.items():
+        values = np.ascontiguousarray(tensors[output])
+        said = {"name": output, "datatype": _DATATYPES[values.dtype.name], "shape": [1, *values.shape]}
+        if binary:
+            raws.append(values.tobytes())
+            head["outputs"].append({**said, "parameters": {"binary_data_size": len(raws[-1])}})
+        else:
+            head["outputs"].append({**said, "data": values.ravel().tolist()})
     text = json.dumps(head, separators=(",", ":")).encode()
-    return {"Content-Type": CONTENT_TYPE, HEADER_LENGTH: str(len(text))}, text + raw
+    if not raws:
+        return {"Content-Type": "application/json"}, text
+    return {"Content-Type": CONTENT_TYPE, HEADER_LENGTH: str(len(text))}, b"".join((text, *raws))
 
 
 def _cut(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
@@ -99,15 +113,17 @@ def _supported(part: _Part) -> None:
             raise InvalidInput(f"{part.name}: parameter {name!r} is not supported")
 
 
-def _binary_wanted(request: _Request) -> bool:
-    """Whether the labels, asked for by name or by asking for nothing in particular, come as raw bytes."""
+def _wanted(request: _Request, known: Sequence[Output]) -> dict[str, bool]:
+    """Output -> whether it comes as raw bytes; all outputs where none is asked for by name."""
     binary = request.parameters.get("binary_data_output") is True
+    names = [output.name for output in known]
+    wanted = {}
     for output in request.outputs or ():
         _supported(output)
-        if output.name != LABELS["name"]:
-            raise InvalidInput(f"there is no output {output.name!r}, only 'labels'")
-        binary = output.parameters.get("binary_data", binary) is True
-    return binary
+        if output.name not in names:
+            raise InvalidInput(f"there is no output {output.name!r}, only {', '.join(map(repr, names))}")
+        wanted[output.name] = output.parameters.get("binary_data", binary) is True
+    return wanted or dict.fromkeys(names, binary)
 
 
 def _image(tensor: _Input, raw: bytes, max_pixels: int) -> NDArray[np.uint8]:

@@ -13,8 +13,9 @@ import structlog
 from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.adapters.slots import SLOTS, SlotName, Slots
 from umiak_workers.contract.errors import InvalidPrediction, Refused, UmiakError, Unavailable
+from umiak_workers.contract.messages import Task
 from umiak_workers.core.model import Model
-from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.predictors.answering import Answering, answering
 
 NO_MODEL = "no model yet: the agent has not installed one"
 log = structlog.get_logger()
@@ -29,17 +30,19 @@ class Status:
 
 
 class Shelf:
-    """One active model over the two slots of a state folder. Its methods block; call them from a thread."""
+    """One active model over the two slots of a state folder, of one task. Its methods block; call them from a
+    thread."""
 
-    def __init__(self, slots: Slots, threads: int) -> None:
+    def __init__(self, slots: Slots, threads: int, task: Task = "semantic-segmentation") -> None:
         self._slots = slots
         self._threads = threads
-        self._active: OnnxSegmenter | None = None
+        self._task = task
+        self._active: Answering | None = None
         self._reason = NO_MODEL
         self._tried: str | None = None
         self._loading = threading.Lock()
 
-    def active(self) -> OnnxSegmenter:
+    def active(self) -> Answering:
         """The model in use; raises Unavailable while there is none."""
         active = self._active
         if active is None:
@@ -108,23 +111,23 @@ class Shelf:
             self._reason = f"{why}; the other slot: {error}"
         log.warning("fell back", slot=other, digest=digest, reason=self._reason)
 
-    def _load(self, slot: SlotName, digest: str) -> OnnxSegmenter:
+    def _load(self, slot: SlotName, digest: str) -> Answering:
         self._slots.begin_attempt(digest)
         begun = time.monotonic()
-        segmenter = prepared(load_model(self._slots.folder(slot), digest), self._threads)
+        loaded = prepared(load_model(self._slots.folder(slot), digest), self._threads, self._task)
         log.info("model loaded", digest=digest, slot=slot, seconds=round(time.monotonic() - begun, 3))
-        return segmenter
+        return loaded
 
-    def _take(self, segmenter: OnnxSegmenter) -> None:
-        self._active = segmenter
+    def _take(self, loaded: Answering) -> None:
+        self._active = loaded
         self._reason = ""
 
 
-def prepared(model: Model, threads: int) -> OnnxSegmenter:
+def prepared(model: Model, threads: int, task: Task) -> Answering:
     """A bound model that has answered its golden input; raises ArtefactError or InvalidPrediction."""
-    segmenter = OnnxSegmenter(model, threads)
+    loaded = answering(model, threads, task)
     try:
-        segmenter.check_golden()
+        loaded.check_golden()
     except UmiakError as error:
         raise InvalidPrediction(f"{model.card.name}: {error}") from error
-    return segmenter
+    return loaded

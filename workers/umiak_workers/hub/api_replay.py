@@ -10,13 +10,13 @@ from starlette.requests import ClientDisconnect
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.errors import InvalidInput, MessageError
 from umiak_workers.contract.messages import Receipt, SampleHeader
+from umiak_workers.core.tasks import kind_of
 from umiak_workers.hub import replay
 from umiak_workers.hub.hub import Hub
 from umiak_workers.hub.web import Guard, NamePath, NumberPath, said
 
 _MOST_HEADER = 64 << 10
 """bytes of a sample's JSON header"""
-_PNG = b"\x89PNG\r\n\x1a\n"
 Position = Annotated[int, Query(ge=0, lt=10**18)]
 
 
@@ -74,8 +74,10 @@ async def _take(hub: Hub, namespace: str, resource: str, header: SampleHeader, b
         reason = f"the sample has {size} bytes, at most {hub.config.max_sample_bytes} are kept"
         return await to_thread(hub.reject_sample, namespace, resource, header, reason)
     image, label = wire.split(await body.rest(size), (header.image_size, header.label_size))
-    if not label.startswith(_PNG):
-        raise InvalidInput("the label is not a PNG")
+    try:
+        kind_of(header.task).check(label)
+    except MessageError as error:
+        raise InvalidInput(f"the label is no {header.task}: {error}") from error
     return await to_thread(hub.put_sample, namespace, resource, header, image, label)
 
 

@@ -21,6 +21,7 @@ from umiak_workers.contract.errors import InvalidInput, Refused, Unavailable
 from umiak_workers.contract.fleet import Changes, FleetSpec, FleetView
 from umiak_workers.contract.messages import AgentState, LiveSettings, Receipt, RoundReport, RouterState, SampleHeader
 from umiak_workers.contract.release import Envelope
+from umiak_workers.core.tasks import kind_of
 from umiak_workers.hub import home, lines, models, owners, replay, rounds, tables, views
 from umiak_workers.hub.change import Bell, Change, changing, cursor, since
 from umiak_workers.hub.reports import Key, Reports, write
@@ -228,7 +229,7 @@ class Hub:
         try:
             with (self._samples / name).open("rb") as handle:
                 image = handle.read(header.image_size)
-                return (header.media, image) if part == "image" else ("image/png", handle.read())
+                return (header.media, image) if part == "image" else (kind_of(header.task).media, handle.read())
         except FileNotFoundError as error:
             raise Refused(f"sample {position} of {namespace}/{resource} was evicted", 404) from error
 

@@ -13,6 +13,7 @@ from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.wire import explain
 from umiak_workers.core.model import Tensors
 from umiak_workers.models.appeal import AppealNet
+from umiak_workers.models.classifier import Classifier, ClassifierConfig
 from umiak_workers.models.rfnet import RFNet, RFNetConfig
 
 MEAN = (0.45, 0.45, 0.45)
@@ -36,6 +37,14 @@ def build_appeal(config: Mapping[str, JsonValue]) -> nn.Module:
         raise ArtefactError(f"architecture rfnet-appeal: {explain(error)}") from error
 
 
+def build_classifier(config: Mapping[str, JsonValue]) -> nn.Module:
+    """A `Classifier` from a card's config; raises ArtefactError that names the field."""
+    try:
+        return Classifier(ClassifierConfig.model_validate(dict(config)))
+    except ValidationError as error:
+        raise ArtefactError(f"architecture classifier: {explain(error)}") from error
+
+
 def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
     """A `Sam` from a card's config; raises ArtefactError that names the field."""
     from umiak_workers.models.sam import build_sam  # only the cloud's installation has segment-anything
@@ -47,10 +56,12 @@ def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
 BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {
     "rfnet": build_rfnet,
     "rfnet-appeal": build_appeal,
+    "classifier": build_classifier,
     "sam": build_promptable,
 }
 LAYER_SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "rfnet": dict(RFNet.LAYER_SETS),
+    "classifier": dict(Classifier.LAYER_SETS),
     "rfnet-appeal": {**RFNet.LAYER_SETS, "appeal": ("appeal.",)},
 }
 

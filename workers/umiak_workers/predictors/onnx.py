@@ -1,4 +1,6 @@
-"""A segmenter on ONNX Runtime, without torch: what an edge runs."""
+"""Models on ONNX Runtime, without torch: what an edge runs. Any graph by its card, and the segmenter."""
+
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -7,6 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError, InvalidPrediction
+from umiak_workers.contract.messages import Task
 from umiak_workers.core.model import Golden, Model, Tensors
 from umiak_workers.predictors.onnx_graph import bind
 from umiak_workers.predictors.segmentation import (
@@ -32,29 +35,40 @@ _RUNTIME_ERRORS = (
 )
 
 
-class OnnxGraph:
-    """A graph bound to its weights and ready on `threads` CPU threads.
+class BoundGraph:
+    """A graph of a `task` bound to its weights and ready on `threads` CPU threads.
 
     Raises ArtefactError if graph, weights and card disagree.
     """
 
-    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
-        if card.task != "semantic-segmentation":
-            raise ArtefactError(f"{card.name} is a {card.task} model, it has no graph to run")
+    def __init__(self, task: Task, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        if card.task != task:
+            raise ArtefactError(f"{card.name} is a {card.task} model, this needs one of {task}")
         self.card = card
         self._session = _session(bind(graph, weights, card.training_only), threads)
         _fits(self._session, card)
         self._wanted = [name for name in _named(card) if name]
 
-    def predict(self, image: Image) -> SegmentationOutput:
-        """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
+    def answers(self, image: Image) -> dict[str, NDArray[Any]]:
+        """The graph's outputs by name for one HxWx3 uint8 photo of any size; raises InvalidInput, InvalidPrediction."""
         spec = self.card.input
         batch = fed(fitted(image, spec.width, spec.height), spec)
         try:
             found = self._session.run(self._wanted, {spec.name: batch})
         except _RUNTIME_ERRORS as error:
             raise InvalidPrediction(f"{self.card.name}: {error}") from error
-        answers = dict(zip(self._wanted, found, strict=True))
+        return dict(zip(self._wanted, found, strict=True))
+
+
+class OnnxGraph(BoundGraph):
+    """A segmentation graph."""
+
+    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        super().__init__("semantic-segmentation", card, graph, weights, threads)
+
+    def predict(self, image: Image) -> SegmentationOutput:
+        """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
+        answers = self.answers(image)
         outputs, (height, width) = self.card.outputs, image.shape[:2]
         logits = checked_logits(answers[outputs.logits], len(self.card.classes))
         appeal = None if outputs.appeal is None else checked_appeal(answers[outputs.appeal], logits.shape[1:])

@@ -1,7 +1,8 @@
 """What every segmenter answers, whatever runs it, and the resizing they share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,10 @@ from PIL import Image as Pillow
 
 from umiak_workers.contract.artefact import Card, InputSpec
 from umiak_workers.contract.errors import InvalidInput, InvalidPrediction
+from umiak_workers.contract.messages import Scores
+from umiak_workers.core.mask_png import encode_mask
 from umiak_workers.core.model import Golden
+from umiak_workers.core.scores import gate_scores, hardness
 
 Image = NDArray[np.uint8]
 
@@ -24,6 +28,29 @@ class SegmentationOutput:
     labels: NDArray[np.uint8]
     logits: NDArray[np.float32]
     appeal: NDArray[np.float32] | None = None
+
+    def scores(self) -> Scores:
+        """Means over the native grid; raises InvalidPrediction."""
+        return gate_scores(self.logits, self.appeal)
+
+    def payload(self) -> bytes:
+        """The mask PNG."""
+        return encode_mask(self.labels)
+
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """HxW uint8."""
+        return {"labels": self.labels}
+
+    def hardness(self, by: Literal["Margin", "Appeal"] = "Margin") -> NDArray[np.float32] | None:
+        """On the native grid, by the margin of each pixel or by the appeal head; None for a model without one."""
+        return self.appeal if by == "Appeal" else hardness(self.logits)
+
+
+class Scored(Protocol):
+    """An answer that was made from logits."""
+
+    @property
+    def logits(self) -> NDArray[np.float32]: ...
 
 
 class Segmenter(Protocol):
@@ -98,7 +125,7 @@ def fed(image: Image, spec: InputSpec) -> NDArray[Any]:
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) if spec.layout == "NCHW" else batch
 
 
-def check_golden(answer: SegmentationOutput, golden: Golden) -> None:
+def check_golden(answer: "Scored", golden: Golden) -> None:
     """Compare the answer to a golden input; raises InvalidPrediction unless every logit is within the tolerance."""
     if answer.logits.shape != golden.logits.shape:
         raise InvalidPrediction(f"golden input: logits are {answer.logits.shape}, recorded were {golden.logits.shape}")

@@ -19,6 +19,7 @@ def final_answer(
     return Answer(
         frame=frame.id,
         revision=0,
+        task=header.task,
         answered_by="edge" if reply is None else "cloud",
         reason=reason,
         rule=rule,
@@ -38,6 +39,7 @@ def example_header(frame: Frame, prediction: Prediction) -> ExampleHeader:
     """Of the whole photo."""
     return ExampleHeader(
         frame=frame.id,
+        task=prediction.header.task,
         digest=frame.digest,
         size=len(frame.photo),
         media=frame.media,

@@ -91,13 +91,13 @@ def _answers_route(app: FastAPI, router: Router) -> None:
 
 
 def _packed(outcome: Outcome, every: bool) -> tuple[dict[str, str], bytes]:
-    masks = {"final": outcome.masks.final}
+    said = {"final": outcome.payloads.final}
     if every:
-        masks["edge"] = outcome.masks.edge or outcome.masks.final
-        if outcome.masks.cloud:
-            masks["cloud"] = outcome.masks.cloud
-    header = AnswerHeader(answer=outcome.answer, masks={name: len(mask) for name, mask in masks.items()})
-    return wire.pack(header, tuple(masks.values()))
+        said["edge"] = outcome.payloads.edge or outcome.payloads.final
+        if outcome.payloads.cloud:
+            said["cloud"] = outcome.payloads.cloud
+    header = AnswerHeader(answer=outcome.answer, masks={name: len(payload) for name, payload in said.items()})
+    return wire.pack(header, tuple(said.values()))
 
 
 def _query(request: Request, known: tuple[str, ...]) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from umiak_workers.contract.messages import (
     PredictionHeader,
     Receipt,
     RouterState,
+    Task,
 )
 from umiak_workers.router.frames import CloudReply, Prediction
 
@@ -69,9 +70,10 @@ class _Client:
 
 
 class HttpEdge(_Client):
-    """The edge server of this pod. `seconds` bounds one prediction."""
+    """The edge server of this pod. `seconds` bounds one prediction; another task than `task` is no answer."""
 
-    def __init__(self, base_url: str, seconds: float) -> None:
+    def __init__(self, base_url: str, seconds: float, task: Task) -> None:
+        self._task = task
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it is on the loopback, without TLS
         super().__init__(base_url, None, seconds, 8, nobody)
 
@@ -85,6 +87,8 @@ class HttpEdge(_Client):
         except Refused as error:
             raise InvalidInput(_detail(response)) from error
         header, rest = wire.unpack(PredictionHeader, response.headers.get(wire.HEADER_LENGTH), response.content)
+        if header.task != self._task:
+            raise InvalidPrediction(f"the edge server answers {header.task}, asked for is {self._task}")
         return Prediction(header, wire.split(rest, (header.mask_size,))[0])
 
 

@@ -117,9 +117,9 @@ class Delivery:
         wants_answer = entry is not None and not example.answered and entry.answer.answered_by == "edge"
         reply = await self._cloud.ask(header.model_copy(update={"answer": wants_answer}), example.photo)
         if entry is not None and wants_answer and reply.header.regions:
-            edge_mask = entry.masks.edge or entry.masks.final
+            edge_payload = entry.payloads.edge or entry.payloads.final
             milliseconds = (self._clock.monotonic() - begun) * 1000
-            await self._follow_up.revise(entry.answer, edge_mask, reply, milliseconds)
+            await self._follow_up.revise(entry.answer, edge_payload, reply, milliseconds)
         else:
             await self._answers.count({"bytes_up": reply.bytes_up, "bytes_down": reply.bytes_down})
         await self._follow_up.settle(header.frame, reply)

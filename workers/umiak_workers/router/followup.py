@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from umiak_workers.adapters.answer_log import AnswerLog, Masks
+from umiak_workers.adapters.answer_log import AnswerLog, Payloads
 from umiak_workers.adapters.clock import Clock
 from umiak_workers.adapters.example_queue import ExampleQueue
 from umiak_workers.contract.errors import InvalidPrediction, MessageError, Refused, UmiakError
@@ -36,7 +36,7 @@ class FollowUp:
         answers: AnswerLog,
         queue: ExampleQueue,
         clock: Clock,
-        offload: Offload[Masks],
+        offload: Offload[Payloads],
         draw: Callable[[], float],
         announce: Callable[[Outcome], None],
     ) -> None:
@@ -70,13 +70,13 @@ class FollowUp:
         """The cloud could not be asked, or refused; the frame has been answered by the edge."""
         self._spawn(self.put_off(parcel.header.frame, 0, error, whole=parcel.whole))
 
-    def await_late(self, answer: Answer, edge_mask: bytes, call: Call) -> None:
+    def await_late(self, answer: Answer, edge_payload: bytes, call: Call) -> None:
         """The frame was answered by the edge because the call took too long; see what becomes of the call."""
         if not call.sent:
             call.task.cancel()
             self.forget(answer.frame)
             return
-        self._spawn(self._late(answer, edge_mask, call))
+        self._spawn(self._late(answer, edge_payload, call))
 
     async def settle(self, frame: str, reply: CloudReply, *, last: bool = False) -> None:
         """The example leaves the queue with a receipt, or waits for one; `last`: it is done with in any case."""
@@ -116,14 +116,14 @@ class FollowUp:
     async def revise(
         self,
         answer: Answer,
-        edge_mask: bytes,
+        edge_payload: bytes,
         reply: CloudReply,
         milliseconds: float,
         sharp_area: float | None = None,
     ) -> UmiakError | None:
         """Write the cloud's late answer to a frame as revision 1, once; why it does not fit, if it does not."""
         try:
-            masks = await self._offload(lambda: merged(edge_mask, reply))
+            payloads = await self._offload(lambda: merged(answer.task, edge_payload, reply))
         except (MessageError, InvalidPrediction) as error:
             log.warning("a late answer does not fit its frame", frame=answer.frame, reason=str(error))
             return error
@@ -141,8 +141,8 @@ class FollowUp:
                 "sharp_area": sharp_area,
             }
         )
-        if entry and await self._answers.commit(later, entry.digest, masks):
-            self._announce(Outcome(later, masks))
+        if entry and await self._answers.commit(later, entry.digest, payloads):
+            self._announce(Outcome(later, payloads))
         return None
 
     async def close(self) -> None:
@@ -151,7 +151,7 @@ class FollowUp:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _late(self, answer: Answer, edge_mask: bytes, call: Call) -> None:
+    async def _late(self, answer: Answer, edge_payload: bytes, call: Call) -> None:
         begun, parcel = self._clock.monotonic(), call.parcel
         try:
             reply = await call.task
@@ -159,7 +159,7 @@ class FollowUp:
             await self.put_off(answer.frame, 0, error, whole=parcel.whole)
             return
         waited = answer.stages_milliseconds.get("cloud", 0.0) + (self._clock.monotonic() - begun) * 1000
-        misfit = await self.revise(answer, edge_mask, reply, waited, parcel.sharp_area)
+        misfit = await self.revise(answer, edge_payload, reply, waited, parcel.sharp_area)
         if misfit is not None and parcel.last:  # nothing else would be left of the frame
             await self.put_off(answer.frame, 0, misfit, whole=parcel.whole)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from umiak_workers.adapters.answer_log import Masks
+from umiak_workers.adapters.answer_log import Payloads
 from umiak_workers.adapters.photo import Media
 from umiak_workers.contract.messages import (
     Answer,
@@ -46,7 +46,7 @@ class Prediction:
     """The edge server's answer to a photo."""
 
     header: PredictionHeader
-    mask: bytes
+    payload: bytes
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Outcome:
     """What a caller gets for a frame; `replayed` if it had been answered before."""
 
     answer: Answer
-    masks: Masks
+    payloads: Payloads
     replayed: bool = False
 
 

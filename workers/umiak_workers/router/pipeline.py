@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from umiak_workers.adapters.answer_log import AnswerLog, Masks
+from umiak_workers.adapters.answer_log import AnswerLog, Payloads
 from umiak_workers.adapters.clock import Clock, within
 from umiak_workers.adapters.example_queue import Example, ExampleQueue
 from umiak_workers.adapters.photo import media_of
@@ -67,7 +67,7 @@ class Pipeline:
         stores: Stores,
         follow_up: FollowUp,
         clock: Clock,
-        offload: Offload[Masks],
+        offload: Offload[Payloads],
         announce: Announce,
         foveate: Foveate | None = None,
     ) -> None:
@@ -155,7 +155,7 @@ class Pipeline:
         entry = await self._stores.answers.find(frame.id, 0)
         if entry:
             _same_photo(frame, entry.digest)
-            return Outcome(entry.answer, entry.masks, replayed=True)
+            return Outcome(entry.answer, entry.payloads, replayed=True)
         if await self._stores.answers.forgotten(frame.id):
             raise Refused(f"{frame.id} is older than everything in the answer log", 409)
         return None
@@ -212,7 +212,7 @@ class Pipeline:
         except BaseException:
             call.task.cancel()
             raise
-        self._follow_up.await_late(outcome.answer, prediction.mask, call)
+        self._follow_up.await_late(outcome.answer, prediction.payload, call)
         return outcome
 
     async def _leave(
@@ -247,13 +247,15 @@ class Pipeline:
         """The call has ended in time: a fused answer, or the edge's where the cloud could not be asked or refused."""
         try:
             reply = call.task.result()
-            masks = await stages.timed("fuse", self._offload(lambda: merged(prediction.mask, reply)))
+            payloads = await stages.timed(
+                "fuse", self._offload(lambda: merged(prediction.header.task, prediction.payload, reply))
+            )
         except UmiakError as error:
             outcome = await self._commit(frame, prediction, "CloudUnreachable", rule, stages)
             self._follow_up.failed(call.parcel, error)
             return outcome
         area = call.parcel.sharp_area
-        outcome = await self._commit(frame, prediction, "CloudAnswered", rule, stages, reply, masks, area)
+        outcome = await self._commit(frame, prediction, "CloudAnswered", rule, stages, reply, payloads, area)
         self._follow_up.answered(call.parcel, reply)
         return outcome
 
@@ -265,15 +267,15 @@ class Pipeline:
         rule: str,
         stages: Stages,
         reply: CloudReply | None = None,
-        masks: Masks | None = None,
+        payloads: Payloads | None = None,
         sharp_area: float | None = None,
     ) -> Outcome:
         """Write revision 0. If the frame has one already, that one is the answer."""
         answer = final_answer(frame, prediction, reason, rule, stages.total(), self._clock.now(), reply, sharp_area)
-        masks = masks or Masks(prediction.mask)
-        if not await stages.timed("log", self._stores.answers.commit(answer, frame.digest, masks)):
-            return await self._known(frame) or Outcome(answer, masks)
-        outcome = Outcome(answer.model_copy(update={"stages_milliseconds": stages.total()}), masks)
+        payloads = payloads or Payloads(prediction.payload)
+        if not await stages.timed("log", self._stores.answers.commit(answer, frame.digest, payloads)):
+            return await self._known(frame) or Outcome(answer, payloads)
+        outcome = Outcome(answer.model_copy(update={"stages_milliseconds": stages.total()}), payloads)
         self._announce(outcome)
         return outcome
 

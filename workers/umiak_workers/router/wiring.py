@@ -79,7 +79,7 @@ async def assembled(loaded: Loaded[RouterConfig], state: Path) -> AsyncIterator[
 
         gate = CloudGate(await _cloud(stack, loaded), clock, config.in_flight, metrics.moved)
         edge = await stack.enter_async_context(
-            HttpEdge(loaded.endpoints.resolve(endpoints.edge_server()), EDGE_SECONDS)
+            HttpEdge(loaded.endpoints.resolve(endpoints.edge_server()), EDGE_SECONDS, config.task)
         )
         follow_up = FollowUp(stores.answers, stores.queue, clock, asyncio.to_thread, randomness.random, announce)
         stack.push_async_callback(follow_up.close)

@@ -55,6 +55,10 @@ def candidate_card(base: Model, config: TrainerConfig, measured: Measured, learn
 def check_trainable(model: Model) -> None:
     """Raise ArtefactError for a model that can answer but not be trained here."""
     spec = model.card.input
+    if model.card.task != "semantic-segmentation":
+        raise ArtefactError(
+            f"{model.card.name} is a {model.card.task} model; only semantic-segmentation is learnt here"
+        )
     if model.card.architecture is None:
         raise ArtefactError(f"{model.card.name}: its card names no architecture, so it can answer but not be trained")
     if spec.dtype != "uint8" or spec.layout != "NHWC":

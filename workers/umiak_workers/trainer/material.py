@@ -12,10 +12,11 @@ import numpy as np
 import structlog
 from PIL import Image
 
-from umiak_workers.adapters.photo import decode_mask, decode_photo
+from umiak_workers.adapters.photo import decode_photo
 from umiak_workers.contract.config import MiB, TrainerConfig
 from umiak_workers.contract.errors import ConfigError, InvalidInput, MessageError, Refused
 from umiak_workers.contract.messages import SampleInfo, SampleList
+from umiak_workers.core.mask_png import decode_mask
 from umiak_workers.core.replay import balanced, split_by_time
 from umiak_workers.datasets.sample import Sample
 from umiak_workers.datasets.source import open_dataset

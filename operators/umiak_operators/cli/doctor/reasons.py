@@ -98,6 +98,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "JointInferenceInvalid": Meaning(
         "wrong", "the JointInference that it learns for cannot be carried out", ("kubectl get ji -n {namespace}",)
     ),
+    "TaskNotLearnt": Meaning(
+        "wrong",
+        "the JointInference that it learns for is of a task that training Jobs do not learn yet",
+        ("point jointInferenceRef at a JointInference of task semantic-segmentation",),
+    ),
     "RoundRunning": Meaning("fine", "a training Job runs"),
     "RoundStarting": Meaning("passing", "a round is about to start", (_OPERATOR_LOGS,)),
     "TooFewSamples": Meaning("fine", "a round starts once there are enough new hard examples"),

@@ -1,0 +1,94 @@
+"""What the cloud thinks of one photo where the question is its class: a larger labeller, or both models together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from umiak_workers.cloud.stages import Stages
+from umiak_workers.contract.config import Fusion
+from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, Refused, Unavailable
+from umiak_workers.contract.messages import Box, Region, Scores
+from umiak_workers.core.label import together
+from umiak_workers.core.scores import gate_scores, softmax
+from umiak_workers.core.tasks.classification import pack
+from umiak_workers.predictors.answering import Answering
+from umiak_workers.predictors.classification import ClassificationOutput
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ClassView:
+    """`chances` C float32 over `classes`; `size` height and width of the photo."""
+
+    size: tuple[int, int]
+    classes: tuple[str, ...]
+    chances: NDArray[np.float32]
+    scores: Scores
+    models: dict[str, str]
+    masks: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, roughly."""
+        return int(self.chances.nbytes) + 1024
+
+    def answers(self, boxes: Sequence[Box]) -> tuple[tuple[Region, ...], tuple[bytes, ...]]:
+        """One region, the whole photo; raises InvalidInput for any other."""
+        height, width = self.size
+        whole = Box(left=0, top=0, width=width, height=height)
+        if any(box != whole for box in boxes):
+            raise InvalidInput("regions: a class is of the whole photo, ask without any")
+        payload = pack(self.classes, self.chances)
+        confidence = round(float(self.chances.max()), 4)
+        return (Region(box=whole, size=len(payload), confidence=confidence),), (payload,)
+
+
+class Classifier:
+    """The labeller and how its answer is joined with the edge model's. For one thread at a time."""
+
+    def __init__(self, labeller: Answering, fusion: Fusion) -> None:
+        self._labeller, self._fusion = labeller, fusion
+
+    def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> ClassView:
+        """See Mind.think; nothing is remembered here. A labeller that cannot answer is left out."""
+        if edge.card.classes != self._labeller.card.classes:
+            raise Unavailable(
+                f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
+                f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
+            )
+        models = {"edge": edge.digest}
+        with stages.timed("edge"):
+            logits = _edges(edge, image)
+            scores = gate_scores(logits)
+        with stages.timed("labeller"):
+            better = self._labelled(image)
+        if better is not None:
+            models["labeller"] = self._labeller.digest
+            logits = better if self._fusion.labels == "labeller" else together(logits, better)
+        height, width = image.shape[:2]
+        return ClassView((height, width), edge.card.classes, softmax(logits), scores, models)
+
+    def _labelled(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        try:
+            return _logits(self._labeller, image)
+        except InvalidPrediction as error:
+            log.warning("the labeller is left out", reason=str(error))
+            return None
+
+
+def _edges(edge: Answering, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    try:
+        return _logits(edge, image)
+    except InvalidPrediction as error:
+        raise Refused(f"edge model {edge.digest} cannot answer this photo: {error}", 422) from error
+
+
+def _logits(model: Answering, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    said = model.predict(image)
+    if not isinstance(said, ClassificationOutput):
+        raise InvalidPrediction(f"{model.card.name} is a {model.card.task} model")
+    return said.logits
