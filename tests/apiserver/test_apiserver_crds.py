@@ -106,11 +106,14 @@ def changed(spec: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
 
 def bad(row: dict[str, Any]) -> dict[str, Any]:
     """The resource of a row of the table."""
-    return custom(row["kind"], "default", "bad", changed(TABLE["good"][row["kind"]], row["set"], row["to"]))
+    spec = changed(TABLE["good"][row["kind"]], row["set"], row["to"])
+    for place, value in row.get("also", {}).items():
+        spec = changed(spec, place, value)
+    return custom(row["kind"], "default", "bad", spec)
 
 
 def row_id(row: dict[str, Any]) -> str:
-    return f"{row['kind']}-{row['set']}-{row['to']}"
+    return f"{row['kind']}-{row['set']}-{row['to']}{'-'.join(row.get('also', ()))}"
 
 
 @pytest.mark.parametrize("row", TABLE["bad"], ids=row_id)

@@ -43,6 +43,8 @@ def changed(spec: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize("row", TABLE["bad"], ids=lambda row: f"{row['kind']}-{row['set']}-{row['to']}")
 def test_a_bad_spec_names_the_field_and_the_fix(row: dict[str, Any]) -> None:
     spec = changed(TABLE["good"][row["kind"]], row["set"], row["to"])
+    for place, value in row.get("also", {}).items():
+        spec = changed(spec, place, value)
     with pytest.raises(InvalidSpec) as caught:
         PARSERS[row["kind"]](resource(row["kind"], spec))
     assert caught.value.field == row["field"]
@@ -55,9 +57,6 @@ def test_another_task_takes_a_labeller_and_whole_photos() -> None:
     good = TABLE["good"]["JointInference"]
     spec = {**good, "task": "image-classification", "cloud": {"labeller": good["cloud"]["sam"]}}
     assert joint_inference.parse(resource("JointInference", spec)).task == "image-classification"
-    parts = {**spec, "hardExamples": {**spec["hardExamples"], "regions": {"threshold": 0.5}}}
-    with pytest.raises(InvalidSpec, match=r"hardExamples\.regions is for semantic-segmentation"):
-        joint_inference.parse(resource("JointInference", parts))
     alone = {**spec, "cloud": None, "hardExamples": {"miners": [{"miner": "EdgeOnly"}]}}
     del alone["cloud"]
     assert joint_inference.parse(resource("JointInference", alone)).cloud is None

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import numpy as np
 import pytest
 
 import umiak_workers.router
 from umiak_workers.adapters.memory import FakeClock
+from umiak_workers.contract import wire
+from umiak_workers.contract.errors import InvalidPrediction
 from umiak_workers.contract.messages import (
     Box,
     CloudAnswerHeader,
@@ -21,6 +24,7 @@ from umiak_workers.contract.messages import (
     Task,
 )
 from umiak_workers.core.tasks.classification import pack
+from umiak_workers.router.clients import HttpEdge
 from umiak_workers.router.frames import CloudReply, Prediction
 
 Make = Callable[..., Any]
@@ -115,6 +119,29 @@ async def test_an_answer_that_does_not_fit_leaves_the_edges(inside: Make, clock:
     outcome = await answered(world_of(inside, clock, **wrong), clock)
     assert (outcome.answer.answered_by, outcome.answer.reason) == ("edge", "CloudUnreachable")
     assert outcome.payloads.final == EDGE
+
+
+async def test_an_edge_server_of_another_task_gives_no_answer() -> None:
+    header = PredictionHeader(
+        model="sha256:" + "a" * 64,
+        line="yard/watch",
+        width=8,
+        height=6,
+        scores=Scores(margin=0.2, max_probability=0.6, entropy=0.67),
+        inference_milliseconds=1,
+        mask_size=2,
+    )
+    headers, body = wire.pack(header, (b"{}",))
+    said = httpx.MockTransport(lambda request: httpx.Response(200, headers=headers, content=body))
+    for task, fits in (("semantic-segmentation", True), (CLASSES, False)):
+        async with HttpEdge("http://127.0.0.1:9", 1.0, task) as edge:
+            await edge._http.aclose()
+            edge._http = httpx.AsyncClient(transport=said, base_url="http://127.0.0.1:9")
+            if fits:
+                assert (await edge.predict(b"photo", "image/jpeg")).payload == b"{}"
+                continue
+            with pytest.raises(InvalidPrediction, match="answers semantic-segmentation, asked for is image-class"):
+                await edge.predict(b"photo", "image/jpeg")
 
 
 def test_nothing_in_the_router_names_a_task() -> None:

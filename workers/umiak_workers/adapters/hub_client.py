@@ -156,7 +156,7 @@ class HubClient:
     # replay
 
     def put_sample(self, namespace: str, resource: str, header: SampleHeader, image: bytes, label: bytes) -> Receipt:
-        """Store a hard example with its label PNG; safe to repeat."""
+        """Store a hard example with its label; safe to repeat."""
         headers, body = wire.pack(header, (image, label))
         path = routes.SAMPLE.format(namespace=namespace, resource=resource, **_frame(header.frame))
         return wire.parse(Receipt, self._send("PUT", path, content=body, headers=headers).content)
@@ -185,7 +185,7 @@ class HubClient:
             after = page.samples[-1].position
 
     def sample_bytes(self, namespace: str, resource: str, position: int, part: Part) -> bytes:
-        """The photo (as uploaded) or the label PNG of one sample; Refused 404 once it was evicted."""
+        """The photo (as uploaded) or the label of one sample; Refused 404 once it was evicted."""
         return self._send(
             "GET",
             routes.SAMPLE_BYTES.format(namespace=namespace, resource=resource, position=position, part=part),

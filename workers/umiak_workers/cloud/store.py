@@ -22,7 +22,7 @@ MOST_PENDING = 16
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 15.0
 """How long a hub that is away is left alone."""
 Put = Callable[[SampleHeader, bytes, bytes], Receipt]
-"""(header, photo, label PNG) -> Receipt; raises Unavailable, Refused, IdentityError, MessageError."""
+"""(header, photo, label) -> Receipt; raises Unavailable, Refused, IdentityError, MessageError."""
 log = structlog.get_logger()
 
 

@@ -91,7 +91,6 @@ def fit_classifier(
     clock: Callable[[], float] = time.monotonic,
 ) -> FitReport:
     """Train `network` in place and leave it in evaluation mode; raises FloatingPointError for a loss not finite."""
-    network.to(memory_format=torch.channels_last)
     weights = class_weights(np.bincount(batches.kinds, minlength=classes), config.class_balance)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     start, losses, planned = clock(), list[float](), config.epochs * len(batches)
@@ -100,9 +99,8 @@ def fit_classifier(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * one_cycle(done, config.warm_up)
         images, kinds = batches.batch_at(len(losses))
-        loss = functional.cross_entropy(
-            network(normalised(images)), kinds, weight=weights, label_smoothing=config.smoothing
-        )
+        logits = network(normalised(images).contiguous())  # channels last crashes torch 2.15's oneDNN at 8 channels
+        loss = functional.cross_entropy(logits, kinds, weight=weights, label_smoothing=config.smoothing)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} after {len(losses)} steps; lower the learning rate")
         optimizer.zero_grad(set_to_none=True)

@@ -41,7 +41,7 @@ class Kind:
 
     `check` raises MessageError for bytes that are no answer of this task, by as much as can be told cheaply.
     `fuse` lays the cloud's opinions over the edge's payload; it raises MessageError or InvalidPrediction for what does
-    not fit together. `parts`: whether a question about a part of a photo has an answer.
+    not fit together.
     """
 
     task: Task
@@ -49,4 +49,3 @@ class Kind:
     outputs: tuple[Output, ...]
     check: Callable[[bytes], None]
     fuse: Callable[[bytes, Sequence[Opinion]], Fused]
-    parts: bool = False

@@ -41,5 +41,4 @@ SEGMENTATION = Kind(
     outputs=(Output("labels", "UINT8", (1, -1, -1)),),
     check=check,
     fuse=laid_over,
-    parts=True,
 )
