@@ -34,13 +34,16 @@ from umiak_workers.contract.messages import (
     Receipt,
     Region,
     RouterState,
+    Task,
 )
 from umiak_workers.core.mask_png import decode_mask, encode_mask
+from umiak_workers.core.tasks.classification import pack, unpack
 
 pytestmark = pytest.mark.processes
 KEY = b"0123456789abcdef"
 TOKEN = token(KEY, Principal("yard", "gate", "edge-1", "router"))
 LABEL = 2
+CLOUDS_CLASS = pack(("nobody", "person", "vehicle", "both"), np.array([0.1, 0.7, 0.1, 0.1]))
 
 
 @dataclass
@@ -122,11 +125,14 @@ class Outside:
             receipt, kept = self.stored.setdefault(header.frame, (new, photo))
             assert kept == photo, "one id, one photo"
         width, height = Image.open(io.BytesIO(photo)).size
-        mask = encode_mask(np.full((height, width), LABEL, np.uint8))
-        region = Region(box=Box(left=0, top=0, width=width, height=height), size=len(mask), confidence=0.9)
+        classes = header.task == "image-classification"
+        payload = CLOUDS_CLASS if classes else encode_mask(np.full((height, width), LABEL, np.uint8))
+        region = Region(box=Box(left=0, top=0, width=width, height=height), size=len(payload), confidence=0.9)
         regions = (region,) if header.answer else ()
-        said = CloudAnswerHeader(frame=header.frame, regions=regions, receipt=receipt, models={"edge": header.digest})
-        headers, answer = wire.pack(said, (mask,) * len(regions))
+        said = CloudAnswerHeader(
+            frame=header.frame, task=header.task, regions=regions, receipt=receipt, models={"edge": header.digest}
+        )
+        headers, answer = wire.pack(said, (payload,) * len(regions))
         self._reply(request, 200, answer, headers)
 
     def _reply(self, request: Any, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
@@ -194,13 +200,17 @@ def until(said: Callable[[], object], seconds: float = 90) -> None:
 
 
 def new_edge(
-    folder: Path, role: Callable[..., Any], free_port: Callable[[], int], tiny_model: Callable[..., str]
+    folder: Path,
+    role: Callable[..., Any],
+    free_port: Callable[[], int],
+    tiny_model: Callable[..., str],
+    task: Task = "semantic-segmentation",
 ) -> tuple[Any, int]:
     """(an edge server with a tiny model, not started; its port)."""
     port, slots = free_port(), Slots(folder)
     slots.write_current("a", tiny_model(slots.folder("a")))
     endpoints = {"umiak://listen/edge": f"http://127.0.0.1:{port}"}
-    return role("edge", EdgeConfig(line="yard/street"), endpoints, TOKEN, folder), port
+    return role("edge", EdgeConfig(line="yard/street", task=task), endpoints, TOKEN, folder), port
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +267,39 @@ def pod(
         if one.router.process is not None and one.router.process.poll() is None:
             assert one.router.stop() == 0, one.router.log()
         one.outside.stop()
+
+
+def test_a_class_goes_the_same_way_and_is_delivered_after_an_outage(
+    pod: Callable[..., Pod],
+    tmp_path: Path,
+    role: Callable[..., Any],
+    free_port: Callable[[], int],
+    tiny_classifier: Callable[..., str],
+) -> None:
+    edge = new_edge(tmp_path / "edge", role, free_port, tiny_classifier, "image-classification")
+    edge[0].start().wait_ready(edge[1])
+    one = pod(edge, task="image-classification")
+    one.outside.stop()
+    one.start()
+    alone = said(one.push(jpeg(1)))
+    assert unpack(alone["final"]).probabilities.keys() == unpack(CLOUDS_CLASS).probabilities.keys()
+    one.outside.start()
+    until(lambda: len(one.log()) == 2)
+    first, late = one.log()
+    assert (first["task"], first["revision"], first["answered_by"]) == ("image-classification", 0, "edge")
+    assert (late["task"], late["revision"], late["answered_by"]) == ("image-classification", 1, "cloud")
+    payloads = said(one.push(jpeg(2), masks="all"))
+    assert payloads["final"] == payloads["cloud"] == CLOUDS_CLASS
+    assert payloads["edge"] != CLOUDS_CLASS
+    assert len(one.outside.stores) == 2
+    assert edge[0].stop() == 0
+
+
+def said(response: httpx.Response) -> dict[str, bytes]:
+    """The payloads of an answer as they came."""
+    assert response.status_code == 200, response.text
+    header, rest = wire.unpack(AnswerHeader, response.headers[wire.HEADER_LENGTH], response.content)
+    return dict(zip(header.masks, wire.split(rest, tuple(header.masks.values())), strict=True))
 
 
 def test_a_pushed_photo_is_answered_by_the_cloud_with_all_masks(pod: Callable[..., Pod]) -> None:
