@@ -84,7 +84,7 @@ def test_a_response_says_scores_and_nothing_that_the_model_does_not_have() -> No
     labels = np.zeros((1, 1), np.uint8)
     scores = Scores(margin=0.5, max_probability=0.7, entropy=0.9)
     for one in (scores, scores.model_copy(update={"appeal": -0.25})):
-        _, body = write_response("m", "v", read(request()), labels, one)
+        _, body = write_response("m", "v", read(request()), {"labels": labels}, one)
         assert json.loads(body)["parameters"] == one.model_dump(exclude_none=True)
 
 
