@@ -278,7 +278,7 @@ def test_a_class_goes_the_same_way_and_is_delivered_after_an_outage(
 ) -> None:
     edge = new_edge(tmp_path / "edge", role, free_port, tiny_classifier, "image-classification")
     edge[0].start().wait_ready(edge[1])
-    one = pod(edge, task="image-classification")
+    one = pod(edge, task="image-classification", deadline_milliseconds=60_000)  # a slow machine is no late cloud
     one.outside.stop()
     one.start()
     alone = said(one.push(jpeg(1)))
