@@ -15,14 +15,13 @@ from umiak_workers.core.metrics import mean_iou
 from umiak_workers.datasets.sample import Listed, Sample
 from umiak_workers.models.batches import Batches, Photometric
 from umiak_workers.models.build import build, rebuild, state_tensors
+from umiak_workers.models.loop import Progress, one_cycle
 from umiak_workers.models.train import (
     FitConfig,
-    Progress,
     class_weights,
     evaluate,
     fit,
     mean_loss,
-    one_cycle,
     segmentation_loss,
     sparse,
 )

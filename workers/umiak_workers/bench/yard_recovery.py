@@ -21,7 +21,8 @@ from umiak_workers.datasets.sample import Dataset, Joined, Listed, Sample, walk
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.datasets.yard import SHOT
 from umiak_workers.models.build import rebuild, state_tensors
-from umiak_workers.models.train import FitConfig, FitReport, fit
+from umiak_workers.models.loop import FitReport
+from umiak_workers.models.train import FitConfig, fit
 from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter
 from umiak_workers.predictors.scoring import frame_counts
 

@@ -13,8 +13,10 @@ from rich.table import Table
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
+from umiak_workers.cli.bench_detection import detection
 from umiak_workers.cli.bench_edge import edge
 from umiak_workers.cli.bench_joint import joint
+from umiak_workers.cli.bench_keypoints import keypoints
 from umiak_workers.cli.bench_sam import sam
 from umiak_workers.contract.config import Fusion
 from umiak_workers.datasets.source import open_dataset
@@ -33,8 +35,10 @@ def bench() -> None:
 
 
 app.command("learning")(recovery)
+app.command("detection")(detection)
 app.command("edge")(edge)
 app.command("joint")(joint)
+app.command("keypoints")(keypoints)
 app.command("sam")(sam)
 
 

@@ -20,7 +20,7 @@ from umiak_workers.contract.errors import ArtefactError, ConfigError
 from umiak_workers.core.model import Tensors
 from umiak_workers.core.scores import gate_scores
 from umiak_workers.datasets.folder import read_photo
-from umiak_workers.predictors.answering import loaded, record_golden
+from umiak_workers.predictors.answering import check_golden, record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 
 app = typer.Typer(help="Pack, inspect and push model artefacts.", no_args_is_help=True)
@@ -46,9 +46,10 @@ def pack(
         facts = facts.model_copy(update={"training_only": spare_tensors(hollow, tensors)})
     answer = record_golden(facts, hollow, tensors, read_photo(golden), tolerance)
     digest = write_artefact(out, facts, hollow, tensors, answer)
-    loaded(load_model(out, digest), threads=1).check_golden()
+    check_golden(load_model(out, digest))
     console.print(f"{out}: {digest}")
-    console.print(f"golden input answered: {gate_scores(answer.logits).model_dump()}")
+    if facts.task in ("semantic-segmentation", "image-classification"):
+        console.print(f"golden input answered: {gate_scores(answer.logits).model_dump()}")
 
 
 @app.command()
@@ -57,7 +58,7 @@ def show(named: Annotated[str, typer.Argument(metavar="MODEL", help="A model fol
     folder = folder_named(named)
     artefact = read_artefact(folder)
     model = load_model(folder, artefact.digest)
-    loaded(model, threads=1).check_golden()
+    check_golden(model)
     console.print(f"{artefact.card.name}  {artefact.digest}\nevery file as its manifest says; golden input answered")
     console.print(_files(artefact))
     numbers = sum(int(tensor.size) for tensor in model.weights.values())

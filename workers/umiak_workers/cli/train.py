@@ -5,11 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from umiak_workers.adapters.modelstore import named_model
@@ -18,18 +15,23 @@ from umiak_workers.cli.legend import find_legend
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
 from umiak_workers.cli.train_appeal import appeal, short
 from umiak_workers.cli.train_classification import classification
+from umiak_workers.cli.train_detection import detection
+from umiak_workers.cli.train_keypoints import keypoints
 from umiak_workers.cli.train_sam import sam
+from umiak_workers.cli.watch import ready, watched
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
 from umiak_workers.datasets.source import portable
 from umiak_workers.models.batches import Partial, Zoom
-from umiak_workers.models.train import FitConfig, Progress
+from umiak_workers.models.train import FitConfig
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
 app.command()(sam)
 app.command()(appeal)
 app.command()(classification)
+app.command()(detection)
+app.command()(keypoints)
 console = Console()
 
 
@@ -244,20 +246,8 @@ def _command_line(
 
 def run(recipe: Recipe, out: Path, threads: int | None) -> Made:
     """Make it under a progress bar; raises ConfigError where the output folder is taken."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[facts]}"))
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task(recipe.name, total=1.0, facts="loading data")
-
-        def progress(now: Progress) -> None:
-            facts = f"step {now.step}  loss {now.loss:.3f}  {now.seconds:.0f} s, {now.seconds_left:.0f} s to go"
-            bar.update(task, completed=now.done, facts=facts)
-            if not console.is_terminal and now.step % 50 == 0:
-                console.print(f"{recipe.name} {now.done:.0%} {facts}", soft_wrap=True)
-
+    ready(out, threads)
+    with watched(recipe.name, console) as progress:
         return make(recipe, out, progress)
 
 

@@ -23,8 +23,9 @@ from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.models.appeal import AppealNet, Lessons, fit_head, outcome_shares
 from umiak_workers.models.build import LAYER_SETS, build, rebuild, state_tensors
 from umiak_workers.models.export import Deployed, export_graph
+from umiak_workers.models.loop import Progress
 from umiak_workers.models.rfnet import RFNetConfig
-from umiak_workers.models.train import FitConfig, Progress, fit
+from umiak_workers.models.train import FitConfig, fit
 from umiak_workers.predictors.onnx import record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 from umiak_workers.predictors.segmentation import SegmentationOutput, fitted, grown_labels

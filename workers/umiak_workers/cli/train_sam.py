@@ -17,9 +17,9 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Joined
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.models.build import state_tensors
+from umiak_workers.models.loop import Progress
 from umiak_workers.models.sam import MEAN, SMALL, STD, aligned, assemble, parameters
 from umiak_workers.models.sam_train import SamFit, fit_sam
-from umiak_workers.models.train import Progress
 from umiak_workers.predictors.sam import SamSegmenter, record_golden
 from umiak_workers.predictors.sam_scoring import MaskScore, score_masks
 

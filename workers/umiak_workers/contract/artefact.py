@@ -82,7 +82,11 @@ class InputSpec(Paper):
 
 class OutputSpec(Paper):
     """Names of the graph's outputs: `logits` 1xCxhxw float32 (1xC of a classification), and where there are such
-    `labels` 1xHxW uint8 and `appeal` 1xhxw float32 in -1..1, the gain to expect from asking the cloud."""
+    `labels` 1xHxW uint8 and `appeal` 1xhxw float32 in -1..1, the gain to expect from asking the cloud.
+
+    A detector's logits are a heat map of each class, then four of places and sizes; a key point model's are a heat map
+    of each joint.
+    """
 
     logits: str
     labels: str | None = None
@@ -111,7 +115,7 @@ class Card(Paper):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$")]
     task: Task | Literal["promptable-segmentation"] = "semantic-segmentation"
     classes: Annotated[tuple[ClassName, ...], Field(max_length=255)] = ()
-    """At least two; none for a promptable model, whose masks have no class."""
+    """At least two, or one for a detector; of a key point model its joints; none for a promptable model."""
     void: Level = 255
     palette: tuple[tuple[Level, Level, Level], ...] = ()
     input: InputSpec
@@ -131,7 +135,7 @@ class Card(Paper):
     @model_validator(mode="after")
     def _consistent(self) -> "Card":
         promptable = self.task == "promptable-segmentation"
-        if promptable != (not self.classes) or len(self.classes) == 1:
+        if promptable != (not self.classes) or (len(self.classes) == 1 and self.task != "object-detection"):
             raise ValueError(f"classes: {len(self.classes)} for a {self.task} model")
         if promptable and self.architecture is None:
             raise ValueError("architecture: a promptable model needs one, it has no graph")

@@ -28,7 +28,7 @@ def open_dataset(uri: str) -> Dataset:
 
 def portable(uri: str) -> str:
     """A data set's name for a model card: without the part of a path that belongs to one machine."""
-    return uri if uri.startswith("yard:") else "/".join(Path(uri).parts[-2:])
+    return uri if uri.startswith(("yard:", "figures:")) else "/".join(Path(uri).parts[-2:])
 
 
 def _yard(uri: str, light: str, query: str) -> Yard:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from umiak_workers.datasets.sample import Sample, checked
 from umiak_workers.datasets.yard_backdrop import backdrop
-from umiak_workers.datasets.yard_canvas import Canvas
+from umiak_workers.datasets.yard_canvas import Camera, Canvas
 from umiak_workers.datasets.yard_light import LIGHTS, WEATHERS, Mood, grade, mood, shadows
 from umiak_workers.datasets.yard_scene import SHOT, Scene, lay_out, paint_spans
-from umiak_workers.datasets.yard_things import VOID, paint
+from umiak_workers.datasets.yard_things import VOID, Thing, paint
 
 __all__ = ["CLASSES", "HEIGHT", "LIGHTS", "PALETTE", "SHOT", "VOID", "WEATHERS", "WIDTH", "Yard"]
 
@@ -51,12 +52,33 @@ class Yard:
         return self.frames
 
     def __getitem__(self, index: int, /) -> Sample:
+        return self.look(index).sample
+
+    def look(self, index: int) -> "Look":
+        """The sample with what is in it."""
         shot, step = divmod(checked(index, self.frames), self.shot)
         scene = _scene(self.seed, shot)
         kind = LIGHTS.index(self.light) * len(WEATHERS) + WEATHERS.index(self.weather)
         made = mood(self.light, self.weather, np.random.default_rng((self.seed, shot, kind)))
-        image, label = _render(scene, made, step, shot, np.random.default_rng((self.seed, shot, kind, step)))
-        return Sample(image, label, f"yard-{self.light}-{self.weather}-{self.seed}-{index:05d}")
+        camera = scene.camera_at(step)
+        things = tuple(thing.moved(step - SHOT / 2) for thing in scene.things)
+        rng = np.random.default_rng((self.seed, shot, kind, step))
+        image, facts = _render(scene, made, camera, things, (step, shot), rng)
+        name = f"yard-{self.light}-{self.weather}-{self.seed}-{index:05d}"
+        sample = Sample(image, (facts & 255).astype(np.uint8), name)
+        return Look(sample, facts, camera, things, made, step)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One frame and what it was painted from: `facts` HxW int32 says of each pixel what is seen there and how far."""
+
+    sample: Sample
+    facts: NDArray[np.int32]
+    camera: Camera
+    things: tuple[Thing, ...]
+    mood: Mood
+    step: int
 
 
 @lru_cache(maxsize=8)
@@ -65,10 +87,15 @@ def _scene(seed: int, shot: int) -> Scene:
 
 
 def _render(
-    scene: Scene, made: Mood, step: int, shot: int, rng: np.random.Generator
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    camera = scene.camera_at(step)
-    things = tuple(thing.moved(step - SHOT / 2) for thing in scene.things)
+    scene: Scene,
+    made: Mood,
+    camera: Camera,
+    things: tuple[Thing, ...],
+    at: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """(HxWx3 uint8 photo, HxW int32 facts) of a step of a shot, `at` being the two's numbers."""
+    step, shot = at
     colour, facts = backdrop(scene, camera, made.sky, shot, shadows(things, camera, made))
     big = Pillow.fromarray(colour).resize((2 * WIDTH, 2 * HEIGHT), Pillow.Resampling.NEAREST)
     canvas = Canvas(camera, made.sun, big, Pillow.fromarray(facts))
@@ -79,4 +106,4 @@ def _render(
     for thing in (item for item in ordered if item.kind != "pylon"):
         paint(canvas, thing, made.lamps, step)
     painted, facts = canvas.pixels()
-    return grade(painted, facts, made, things, camera, rng), (facts & 255).astype(np.uint8)
+    return grade(painted, facts, made, things, camera, rng), facts

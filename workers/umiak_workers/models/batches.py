@@ -3,6 +3,7 @@
 import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -121,13 +122,25 @@ class Batches:
         return fitted(image[window], label[window], *self._crop)
 
 
+class Batched(Protocol):
+    """Endless batches: what the training loop wants of any task's lessons."""
+
+    def __len__(self) -> int:
+        """Batches per pass over the samples."""
+        ...
+
+    def batch_at(self, number: int) -> tuple[Tensor, ...]:
+        """Batch `number`, always the same one."""
+        ...
+
+
 class Ahead:
     """Batches made by a second thread while the first one learns; the same batches, sooner."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batched) -> None:
         self._batches = batches
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+        self._next: dict[int, Future[tuple[Tensor, ...]]] = {}
 
     def __enter__(self) -> "Ahead":
         return self
@@ -135,7 +148,7 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def batch_at(self, number: int) -> tuple[Tensor, Tensor]:
+    def batch_at(self, number: int) -> tuple[Tensor, ...]:
         """Batch `number`; the one after it is begun."""
         mine = self._next.pop(number, None) or self._pool.submit(self._batches.batch_at, number)
         self._next = {number + 1: self._pool.submit(self._batches.batch_at, number + 1)}

@@ -13,7 +13,9 @@ from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.wire import explain
 from umiak_workers.core.model import Tensors
 from umiak_workers.models.appeal import AppealNet
+from umiak_workers.models.boxnet import BoxNet, BoxNetConfig
 from umiak_workers.models.classifier import Classifier, ClassifierConfig
+from umiak_workers.models.jointnet import JointNet, JointNetConfig
 from umiak_workers.models.rfnet import RFNet, RFNetConfig
 
 MEAN = (0.45, 0.45, 0.45)
@@ -45,6 +47,22 @@ def build_classifier(config: Mapping[str, JsonValue]) -> nn.Module:
         raise ArtefactError(f"architecture classifier: {explain(error)}") from error
 
 
+def build_boxnet(config: Mapping[str, JsonValue]) -> nn.Module:
+    """A detector from a card's config; raises ArtefactError that names the field."""
+    try:
+        return BoxNet(BoxNetConfig.model_validate(dict(config)))
+    except ValidationError as error:
+        raise ArtefactError(f"architecture boxnet: {explain(error)}") from error
+
+
+def build_jointnet(config: Mapping[str, JsonValue]) -> nn.Module:
+    """A key point network from a card's config; raises ArtefactError that names the field."""
+    try:
+        return JointNet(JointNetConfig.model_validate(dict(config)))
+    except ValidationError as error:
+        raise ArtefactError(f"architecture jointnet: {explain(error)}") from error
+
+
 def build_promptable(config: Mapping[str, JsonValue]) -> nn.Module:
     """A `Sam` from a card's config; raises ArtefactError that names the field."""
     from umiak_workers.models.sam import build_sam  # only the cloud's installation has segment-anything
@@ -57,12 +75,16 @@ BUILDERS: dict[str, Callable[[Mapping[str, JsonValue]], nn.Module]] = {
     "rfnet": build_rfnet,
     "rfnet-appeal": build_appeal,
     "classifier": build_classifier,
+    "boxnet": build_boxnet,
+    "jointnet": build_jointnet,
     "sam": build_promptable,
 }
 LAYER_SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "rfnet": dict(RFNet.LAYER_SETS),
     "classifier": dict(Classifier.LAYER_SETS),
     "rfnet-appeal": {**RFNet.LAYER_SETS, "appeal": ("appeal.",)},
+    "boxnet": dict(BoxNet.LAYER_SETS),
+    "jointnet": dict(JointNet.LAYER_SETS),
 }
 
 

@@ -15,7 +15,8 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.classified import Classified
 from umiak_workers.models.batches import Photometric, relit
 from umiak_workers.models.export import normalised
-from umiak_workers.models.train import FitReport, Progress, class_weights, one_cycle
+from umiak_workers.models.loop import FitReport, Progress, one_cycle
+from umiak_workers.models.train import class_weights
 
 MOST_BYTES = 16 << 30
 """of resized photos in memory"""

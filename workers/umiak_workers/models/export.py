@@ -1,8 +1,9 @@
 """From a torch module to an ONNX graph: unfolded, with initializers named like the network's state_dict.
 
 The exported graph takes the photo as it is (1xHxWx3 uint8), normalises it, and answers `logits` at the network's own
-resolution and `labels` (1xHxW uint8) at the photo's; a classifier's answers 1xC `logits` alone. Nothing is fused, so
-any later weights of the same architecture can be bound to the same graph by name.
+resolution and `labels` (1xHxW uint8) at the photo's; a classifier's answers 1xC `logits` alone, networks for
+boxes and joints 1xCxhxw `logits` alone. Nothing is fused, so any later weights of the same architecture can be bound to
+the same graph by name.
 
 A network with a depth branch gets a second input `depth` (1x1xHxW float32). Such a graph runs on ONNX Runtime, but an
 artefact's card speaks of one input only, so edges do not serve it yet.
@@ -17,12 +18,16 @@ from torch import Tensor, nn
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.models.appeal import AppealNet
 from umiak_workers.models.blocks import grown
+from umiak_workers.models.boxnet import BoxNet
 from umiak_workers.models.build import MEAN, STD
 from umiak_workers.models.classifier import Classifier
+from umiak_workers.models.jointnet import JointNet
 from umiak_workers.models.rfnet import RFNet
 
 OPSET = 18
 PREFIX = "network."
+NO_LABELS = (Classifier, BoxNet, JointNet)
+"""Networks that answer something else than a class for every pixel."""
 
 
 class Deployed(nn.Module):
@@ -38,7 +43,7 @@ class Deployed(nn.Module):
         A network with an appeal head adds 1xhxw float32: the gain to expect from asking the cloud.
         """
         logits = self.network(normalised(image), *depth)
-        if isinstance(self.network, Classifier):
+        if isinstance(self.network, NO_LABELS):
             return (logits,)
         size = (int(image.shape[1]), int(image.shape[2]))
         labels = grown(logits, size).argmax(dim=1).to(torch.uint8)
@@ -82,7 +87,7 @@ def export_graph(network: nn.Module, height: int, width: int) -> bytes:
 
 
 def _outputs(network: nn.Module) -> list[str]:
-    if isinstance(network, Classifier):
+    if isinstance(network, NO_LABELS):
         return ["logits"]
     return ["logits", "labels", *(["appeal"] if isinstance(network, AppealNet) else [])]
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.models.batches import Photometric
 from umiak_workers.models.checkpoint import load_checkpoint, save_checkpoint
+from umiak_workers.models.loop import Progress, one_cycle
 from umiak_workers.models.sam import decode
 from umiak_workers.models.sam_lessons import Lesson, Lessons
 from umiak_workers.models.sam_parts import Sam
-from umiak_workers.models.train import Progress, one_cycle
 
 FOCAL, DICE, QUALITY = 4.0, 1.0, 1.0
 

@@ -10,8 +10,10 @@ from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.messages import Scores, Task
 from umiak_workers.core.model import Golden, Model, Tensors
-from umiak_workers.predictors import classification, onnx
+from umiak_workers.predictors import classification, detection, keypoints, onnx
 from umiak_workers.predictors.classification import OnnxClassifier
+from umiak_workers.predictors.detection import OnnxDetector
+from umiak_workers.predictors.keypoints import OnnxKeypoints
 from umiak_workers.predictors.onnx import OnnxSegmenter
 
 
@@ -58,9 +60,25 @@ LOADERS: Mapping[str, Callable[[Model, int], Answering]] = {
     "image-classification": OnnxClassifier,
 }
 """Task -> (model, CPU threads) -> a loaded model."""
+
+
+class Recognisable(Protocol):
+    """A loaded model that can tell whether it answers as recorded."""
+
+    def check_golden(self) -> None: ...
+
+
+_RECOGNISED: Mapping[str, Callable[[Model, int], Recognisable]] = {
+    **LOADERS,
+    "object-detection": OnnxDetector,
+    "keypoint-detection": OnnxKeypoints,
+}
+"""Also models that no edge serves yet."""
 _RECORDERS: Mapping[str, Callable[[Card, bytes, Tensors, NDArray[np.uint8], float], Golden]] = {
     "semantic-segmentation": onnx.record_golden,
     "image-classification": classification.record_golden,
+    "object-detection": detection.record_golden,
+    "keypoint-detection": keypoints.record_golden,
 }
 
 
@@ -84,3 +102,11 @@ def record_golden(card: Card, graph: bytes, weights: Tensors, image: NDArray[np.
     if card.task not in _RECORDERS:
         raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(_RECORDERS)} have")
     return _RECORDERS[card.task](card, graph, weights, image, tolerance)
+
+
+def check_golden(model: Model) -> None:
+    """Let a model of any task answer its golden input; raises InvalidPrediction if it is off, ArtefactError."""
+    card = model.card
+    if card.task not in _RECOGNISED:
+        raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(_RECOGNISED)} have")
+    _RECOGNISED[card.task](model, 1).check_golden()

@@ -14,7 +14,8 @@ from umiak_workers.core.replay import parts_of_batch, steps_of_epoch
 from umiak_workers.datasets.sample import Listed, Sample
 from umiak_workers.models.batches import Batches, Photometric
 from umiak_workers.models.export import normalised
-from umiak_workers.models.train import class_weights, one_cycle, segmentation_loss
+from umiak_workers.models.loop import one_cycle
+from umiak_workers.models.train import class_weights, segmentation_loss
 
 CLASS_BALANCE = 0.5
 CROP = 5 / 6

@@ -1,0 +1,84 @@
+"""A key point model on ONNX Runtime, without torch: photos of one person in, joints out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umiak_workers.contract.artefact import Card
+from umiak_workers.core.keypoints import Pose, encode_joints
+from umiak_workers.core.model import Golden, Model, Tensors
+from umiak_workers.predictors.onnx import BoundGraph
+from umiak_workers.predictors.segmentation import Image, check_golden, checked_logits, fitted
+
+
+@dataclass(frozen=True)
+class KeypointOutput:
+    """`pose` the joints in photo pixels, `logits` Jxhxw float32 as the network answers, `names` the card's joints.
+
+    `pose.certainty()` is what a router judges the photo by.
+    """
+
+    names: tuple[str, ...]
+    pose: Pose
+    logits: NDArray[np.float32]
+
+    def payload(self) -> bytes:
+        """The joints as JSON."""
+        return encode_joints(self.pose, self.names)
+
+
+class OnnxJoints(BoundGraph):
+    """A key point graph bound to its weights and ready on `threads` CPU threads.
+
+    Raises ArtefactError if graph, weights and card disagree, or for a model of another task.
+    """
+
+    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        super().__init__("keypoint-detection", card, graph, weights, threads)
+
+    def predict(self, image: Image) -> KeypointOutput:
+        """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
+        logits = checked_logits(self.answers(image)[self.card.outputs.logits], len(self.card.classes))
+        return KeypointOutput(self.card.classes, pose_of(logits, image.shape[0], image.shape[1]), logits)
+
+
+class OnnxKeypoints(OnnxJoints):
+    """A model of an artefact, with its digest and golden input."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        super().__init__(model.card, model.graph, model.weights, threads)
+        self.digest: str = model.digest
+        self._golden = model.golden
+
+    def check_golden(self) -> None:
+        """Answer the golden input; raises InvalidPrediction if the answer is not the recorded one."""
+        check_golden(self.predict(self._golden.image), self._golden)
+
+
+def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tolerance: float = 0.01) -> Golden:
+    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
+    small = fitted(image, card.input.width, card.input.height)
+    return Golden(small, OnnxJoints(card, graph, weights, threads=1).predict(small).logits, tolerance)
+
+
+def pose_of(logits: NDArray[np.float32], height: int, width: int) -> Pose:
+    """Joints of a photo of height x width pixels from Jxhxw logits.
+
+    Each joint's map becomes probabilities over its cells (softmax). The joint is at the mean of the 3x3 cells around
+    the likeliest one, and its confidence is the probability of those nine together.
+    """
+    count, rows, columns = logits.shape
+    flat = logits.reshape(count, -1).astype(np.float64)
+    likely = np.exp(flat - flat.max(axis=1, keepdims=True))
+    maps = np.pad((likely / likely.sum(axis=1, keepdims=True)).reshape(logits.shape), ((0, 0), (1, 1), (1, 1)))
+    at_row, at_column = np.unravel_index(flat.argmax(axis=1), (rows, columns))
+    near = np.arange(3)
+    window = maps[
+        np.arange(count)[:, None, None], (at_row[:, None] + near)[:, :, None], (at_column[:, None] + near)[:, None]
+    ]
+    total = window.sum(axis=(1, 2))
+    x = at_column + 0.5 + (window.sum(axis=1) * (near - 1)).sum(axis=1) / total
+    y = at_row + 0.5 + (window.sum(axis=2) * (near - 1)).sum(axis=1) / total
+    joints = np.stack((x * width / columns, y * height / rows), axis=1)
+    return Pose(joints.astype(np.float32), np.minimum(total, 1).astype(np.float32))
