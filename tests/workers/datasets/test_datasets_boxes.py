@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 
 from umiak_workers.contract.errors import ConfigError, InvalidInput
 from umiak_workers.datasets.box_source import open_boxes
-from umiak_workers.datasets.boxes import JoinedBoxes, indices_of
+from umiak_workers.datasets.boxes import indices_of, joined_boxes
 from umiak_workers.datasets.yard import HEIGHT, WIDTH, Yard
 from umiak_workers.datasets.yard_boxes import CLASSES, KINDS, YardBoxes
 
@@ -128,12 +128,12 @@ def test_yard_boxes_are_where_the_label_map_says() -> None:
 
 def test_joined_data_speak_of_the_same_classes(tmp_path: Path) -> None:
     yard = open_boxes("yard:day?seed=5&frames=2&shot=1")
-    both = JoinedBoxes((yard, yard))
+    both = joined_boxes([yard, yard])
     assert len(both) == 4
     assert both[3].name == yard[1].name
     other = written(photos(tmp_path / "d", "a"), "labels", a_xml=VOC.format("x", 1, 2, 3, 4))
     with pytest.raises(ConfigError, match="unlike classes"):
-        JoinedBoxes((yard, open_boxes(str(other))))
+        joined_boxes([yard, open_boxes(str(other))])
 
 
 @pytest.mark.skipif(not CPLID.is_dir(), reason="the shared data sets are not here")

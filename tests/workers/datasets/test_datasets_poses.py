@@ -11,7 +11,7 @@ from umiak_workers.contract.errors import ConfigError, InvalidInput
 from umiak_workers.core.keypoints import JOINTS, torso
 from umiak_workers.datasets.figures import SIDE
 from umiak_workers.datasets.pose_source import open_poses
-from umiak_workers.datasets.poses import JoinedPoses
+from umiak_workers.datasets.sample import Joined
 
 LSPET = Path("/work/shared/data/lspet")
 HEADER = "file,width,height," + ",".join(f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "vis"))
@@ -88,7 +88,7 @@ def test_a_wrong_uri_is_named(uri: str, message: str) -> None:
 
 
 def test_joined_figures() -> None:
-    both = JoinedPoses((open_poses("figures:day?seed=3&frames=2"), open_poses("figures:dusk?seed=3&frames=1")))
+    both = Joined((open_poses("figures:day?seed=3&frames=2"), open_poses("figures:dusk?seed=3&frames=1")))
     assert len(both) == 3
     assert both[2].name == "figure-dusk-3-00000"
 

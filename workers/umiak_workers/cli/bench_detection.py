@@ -11,6 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from umiak_workers.adapters.modelstore import named_model
+from umiak_workers.cli.intervals import as_json, cell
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.detection import fuse_boxes
 from umiak_workers.core.detection_metrics import Matches, Precision, precision_of
@@ -85,22 +86,13 @@ def table(title: str, classes: tuple[str, ...], found: dict[str, Precision]) -> 
     shown = Table("AP at IoU 0.5", "boxes", *found, box=SIMPLE_HEAD, title=f"{title}: {first.photos} photos")
     for row, name in enumerate((*classes, "mean")):
         boxes = f"{int(first.truths[row])}" if row < len(classes) else f"{int(first.truths.sum())}"
-        shown.add_row(name, boxes, *(_cell(one, row) for one in found.values()))
+        shown.add_row(name, boxes, *(cell(one, row) for one in found.values()))
     return shown
-
-
-def _cell(one: Precision, row: int) -> str:
-    if one.values[row] != one.values[row]:
-        return "-"
-    return f"{one.values[row]:.3f} ({one.low[row]:.3f} to {one.high[row]:.3f})"
 
 
 def _facts(
     data: str, part: str, classes: tuple[str, ...], detectors: list[OnnxDetector], found: dict[str, Precision]
 ) -> dict[str, object]:
-    def numbers(values: list[float]) -> list[float | None]:
-        return [round(value, 4) if value == value else None for value in values]
-
     first = next(iter(found.values()))
     return {
         "data": portable(data),
@@ -109,8 +101,5 @@ def _facts(
         "classes": [*classes, "mean"],
         "boxes": first.truths.tolist(),
         "digests": [detector.digest for detector in detectors],
-        "models": {
-            name: {key: numbers(getattr(one, key).tolist()) for key in ("values", "low", "high")}
-            for name, one in found.items()
-        },
+        "models": {name: as_json(one) for name, one in found.items()},
     }

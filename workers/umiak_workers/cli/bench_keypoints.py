@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from umiak_workers.adapters.modelstore import named_model
+from umiak_workers.cli.intervals import as_json, cell
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.keypoints import JOINTS, Correct, correct_keypoints, fuse_joints, hits_of
 from umiak_workers.datasets.pose_source import open_poses
@@ -86,20 +87,11 @@ def table(title: str, found: dict[str, Correct]) -> Table:
     title = f"{title}: {first.photos} photos, {first.left_out} without a labelled torso left out"
     shown = Table("PCK at 0.2 of the torso", *found, box=SIMPLE_HEAD, title=title)
     for row, name in enumerate((*JOINTS, "all")):
-        shown.add_row(name, *(_cell(one, row) for one in found.values()))
+        shown.add_row(name, *(cell(one, row) for one in found.values()))
     return shown
 
 
-def _cell(one: Correct, row: int) -> str:
-    if one.values[row] != one.values[row]:
-        return "-"
-    return f"{one.values[row]:.3f} ({one.low[row]:.3f} to {one.high[row]:.3f})"
-
-
 def _facts(data: str, part: str, networks: list[OnnxKeypoints], found: dict[str, Correct]) -> dict[str, object]:
-    def numbers(values: list[float]) -> list[float | None]:
-        return [round(value, 4) if value == value else None for value in values]
-
     first = next(iter(found.values()))
     return {
         "data": portable(data),
@@ -108,8 +100,5 @@ def _facts(data: str, part: str, networks: list[OnnxKeypoints], found: dict[str,
         "left_out": first.left_out,
         "joints": [*JOINTS, "all"],
         "digests": [network.digest for network in networks],
-        "models": {
-            name: {key: numbers(getattr(one, key).tolist()) for key in ("values", "low", "high")}
-            for name, one in found.items()
-        },
+        "models": {name: as_json(one) for name, one in found.items()},
     }

@@ -16,7 +16,7 @@ from umiak_workers.cli.watch import ready, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.core.detection_metrics import precision_of
 from umiak_workers.datasets.box_source import open_boxes
-from umiak_workers.datasets.boxes import BoxDataset, JoinedBoxes, Part
+from umiak_workers.datasets.boxes import joined_boxes
 from umiak_workers.datasets.source import portable
 from umiak_workers.models.box_train import fit_boxes
 from umiak_workers.models.build import build
@@ -88,8 +88,8 @@ def detection(
     begin = None if start is None else named_model(start)
     torch.manual_seed(seed)
     names = tuple(classes or ())
-    samples = JoinedBoxes(tuple(_part(uri, "all" if val else "train", names) for uri in data))
-    reported = {uri: _part(uri, "all" if val else "val", samples.classes) for uri in val or data}
+    samples = joined_boxes([open_boxes(uri, "all" if val else "train", names) for uri in data])
+    reported = {uri: open_boxes(uri, "all" if val else "val", samples.classes) for uri in val or data}
     shape = {"classes": len(samples.classes), "width": channels, "decoder": decoder, "stages": stages, "blocks": blocks}
     fit = ViewFit(
         height=height,
@@ -128,10 +128,6 @@ def detection(
     console.print(f"{report.steps} steps, {report.epochs:.1f} epochs, {report.seconds:.0f} s, {len(samples)} photos")
     for uri, score in scores.items():
         console.print(table(portable(uri), samples.classes, {out.name: score}))
-
-
-def _part(uri: str, part: Part, classes: tuple[str, ...]) -> BoxDataset:
-    return open_boxes(uri, part, classes)
 
 
 def _command_line(

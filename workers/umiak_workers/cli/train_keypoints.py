@@ -17,7 +17,7 @@ from umiak_workers.cli.watch import ready, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.core.keypoints import JOINTS, correct_keypoints
 from umiak_workers.datasets.pose_source import open_poses
-from umiak_workers.datasets.poses import JoinedPoses
+from umiak_workers.datasets.sample import Joined
 from umiak_workers.datasets.source import portable
 from umiak_workers.models.build import build
 from umiak_workers.models.joint_lessons import fit_joints
@@ -78,7 +78,7 @@ def keypoints(
     ready(out, threads)
     begin = None if start is None else named_model(start)
     torch.manual_seed(seed)
-    samples = JoinedPoses(tuple(open_poses(uri, "all" if val else "train") for uri in data))
+    samples = Joined(tuple(open_poses(uri, "all" if val else "train") for uri in data))
     reported = {uri: open_poses(uri, "all" if val else "val") for uri in val or data}
     shape = {"joints": len(JOINTS), "width": channels, "channels": head, "stages": stages, "blocks": blocks}
     fit = ViewFit(

@@ -27,4 +27,4 @@ def open_boxes(uri: str, part: Part = "all", classes: tuple[str, ...] = ()) -> B
             raise ConfigError(f"{root}: has train/ and val/; name one of them")
         return open_box_folder(root / part, classes)
     whole = open_box_folder(root, classes)
-    return ChosenBoxes(whole, indices_of(len(whole), part))
+    return ChosenBoxes(whole, indices_of(len(whole), part), whole.classes)

@@ -1,5 +1,6 @@
 """Photos with labelled boxes: the noun, what every such data set promises, and its parts to learn from and score on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.datasets.sample import Image, checked
+from umiak_workers.datasets.sample import Chosen, Image, Indexed, Joined
 
 Part = Literal["train", "val", "all"]
 LONGEST_RUN = 20
@@ -25,60 +26,33 @@ class Boxed:
     name: str
 
 
-class BoxDataset(Protocol):
-    """Finite, ordered, random access; class ids are indices into `classes`."""
+class BoxDataset(Indexed[Boxed], Protocol):
+    """Class ids are indices into `classes`."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
 
-    def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Boxed: ...
+@dataclass(frozen=True)
+class ChosenBoxes(Chosen[Boxed]):
+    """Some photos of a data set; the ids keep their names."""
+
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ChosenBoxes:
-    """Some photos of a data set, by their indices."""
+class JoinedBoxes(Joined[Boxed]):
+    """Several data sets of the same classes."""
 
-    whole: BoxDataset
-    indices: tuple[int, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.whole.classes
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int, /) -> Boxed:
-        return self.whole[self.indices[checked(index, len(self))]]
+    classes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class JoinedBoxes:
-    """Several data sets of the same classes one after the other."""
-
-    parts: tuple[BoxDataset, ...]
-
-    def __post_init__(self) -> None:
-        for part in self.parts[1:]:
-            if part.classes != self.parts[0].classes:
-                raise ConfigError(f"data sets of unlike classes: {self.parts[0].classes} and {part.classes}")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.parts[0].classes
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-    def __getitem__(self, index: int, /) -> Boxed:
-        rest = checked(index, len(self))
-        for part in self.parts:
-            if rest < len(part):
-                return part[rest]
-            rest -= len(part)
-        raise IndexError(index)
+def joined_boxes(parts: Sequence[BoxDataset]) -> JoinedBoxes:
+    """One after the other; raises ConfigError where their classes differ."""
+    for part in parts[1:]:
+        if part.classes != parts[0].classes:
+            raise ConfigError(f"data sets of unlike classes: {parts[0].classes} and {part.classes}")
+    return JoinedBoxes(tuple(parts), parts[0].classes)
 
 
 def indices_of(count: int, part: Part) -> tuple[int, ...]:

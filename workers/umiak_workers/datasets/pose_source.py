@@ -7,7 +7,8 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.boxes import Part, indices_of
 from umiak_workers.datasets.figures import Figures
 from umiak_workers.datasets.pose_folder import open_pose_folder
-from umiak_workers.datasets.poses import ChosenPoses, PoseDataset
+from umiak_workers.datasets.poses import PoseDataset
+from umiak_workers.datasets.sample import Chosen
 from umiak_workers.datasets.yard_light import LIGHTS
 
 
@@ -21,7 +22,7 @@ def open_poses(uri: str, part: Part = "all") -> PoseDataset:
     if parts.scheme == "figures":
         return _figures(uri, parts.path, parts.query)
     whole = open_pose_folder(Path(unquote(parts.path)) if parts.scheme == "file" else Path(uri))
-    return ChosenPoses(whole, indices_of(len(whole), part))
+    return Chosen(whole, indices_of(len(whole), part))
 
 
 def _figures(uri: str, light: str, query: str) -> Figures:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,30 +20,52 @@ class Sample:
     name: str
 
 
-class Dataset(Protocol):
-    """A finite, ordered, random-access collection of samples that always gives the same picture for the same index."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Indexed(Protocol[T_co]):
+    """A finite, ordered, random-access collection that always gives the same picture for the same index."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Sample: ...
+    def __getitem__(self, index: int, /) -> T_co: ...
+
+
+Dataset = Indexed[Sample]
+"""Photos with label maps."""
 
 
 @dataclass(frozen=True)
-class Joined:
+class Joined(Generic[T]):
     """Several data sets one after the other; list one twice to see its samples twice as often."""
 
-    parts: tuple[Dataset, ...]
+    parts: tuple[Indexed[T], ...]
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def __getitem__(self, index: int, /) -> Sample:
+    def __getitem__(self, index: int, /) -> T:
         rest = checked(index, len(self))
         for part in self.parts:
             if rest < len(part):
                 return part[rest]
             rest -= len(part)
         raise IndexError(index)
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[T]):
+    """Some photos of a data set, by their indices."""
+
+    whole: Indexed[T]
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> T:
+        return self.whole[self.indices[checked(index, len(self))]]
 
 
 @dataclass(frozen=True)
