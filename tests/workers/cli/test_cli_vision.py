@@ -73,7 +73,7 @@ def test_a_detector_from_a_folder_to_a_table(bars: Path, tmp_path: Path) -> None
     assert list(facts["models"]) == ["bars-edge", "bars-cloud", "both, fused"]
     with pytest.raises(ConfigError, match="exists already"):
         run(train, "detection", "--data", str(bars), "--out", str(out))
-    with pytest.raises(ConfigError, match="multiples of 32 pixels, not 50 and 256"):
+    with pytest.raises(ConfigError, match="multiples of 8 from 32 pixels, not 50 and 256"):
         run(train, "detection", "--data", str(bars), "--out", str(tmp_path / "odd"), "--height", "50")
     with pytest.raises(ConfigError, match="the model's card: name"):
         run(train, "detection", "--data", str(bars), "--out", str(tmp_path / "my_bars"))

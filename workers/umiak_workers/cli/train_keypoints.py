@@ -47,8 +47,8 @@ def keypoints(
     stages: Annotated[
         int, typer.Option(min=2, max=4, help="Stages of the backbone: 4 is a CloudNet, 2 an EdgeNet.")
     ] = 2,
-    height: Annotated[int, typer.Option(help="Height of the model's input in pixels, a multiple of 32.")] = 128,
-    width: Annotated[int, typer.Option(help="Width of the model's input in pixels, a multiple of 32.")] = 128,
+    height: Annotated[int, typer.Option(help="Height of the model's input in pixels, a multiple of 8.")] = 128,
+    width: Annotated[int, typer.Option(help="Width of the model's input in pixels, a multiple of 8.")] = 128,
     channels: Annotated[int, typer.Option(help="Channels of the backbone's first stage.")] = 12,
     head: Annotated[int, typer.Option(help="Channels of pyramid and head.")] = 32,
     blocks: Annotated[int, typer.Option(help="Residual blocks per stage.")] = 1,

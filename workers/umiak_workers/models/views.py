@@ -13,8 +13,9 @@ from umiak_workers.models.batches import Photometric
 
 Matrix = NDArray[np.float64]
 """2x3: (x, y, 1) of the photo to (x, y) of the view."""
-SIDES = 32
-"""Pixels that the sides of an input are multiples of, so that every stage halves them."""
+SIDES = 8
+"""Pixels that the sides of an input are multiples of, so that maps at an eighth and at a quarter of it fit."""
+SHORTEST = 32
 OUTSIDE = (114, 114, 114)
 
 
@@ -53,8 +54,8 @@ class ViewFit:
     """A folder to save to once a minute and to resume from."""
 
     def __post_init__(self) -> None:
-        if self.height % SIDES or self.width % SIDES or min(self.height, self.width) < SIDES:
-            raise ConfigError(f"height, width: multiples of {SIDES} pixels, not {self.height} and {self.width}")
+        if self.height % SIDES or self.width % SIDES or min(self.height, self.width) < SHORTEST:
+            raise ConfigError(f"height, width: multiples of {SIDES} from {SHORTEST} pixels, not {self.height} and {self.width}")
         if self.batch < 1 or self.epochs < 1:
             raise ConfigError(f"batch, epochs: at least 1, not {self.batch} and {self.epochs}")
 
