@@ -55,7 +55,9 @@ class ViewFit:
 
     def __post_init__(self) -> None:
         if self.height % SIDES or self.width % SIDES or min(self.height, self.width) < SHORTEST:
-            raise ConfigError(f"height, width: multiples of {SIDES} from {SHORTEST} pixels, not {self.height} and {self.width}")
+            raise ConfigError(
+                f"height, width: multiples of {SIDES} from {SHORTEST} pixels, not {self.height} and {self.width}"
+            )
         if self.batch < 1 or self.epochs < 1:
             raise ConfigError(f"batch, epochs: at least 1, not {self.batch} and {self.epochs}")
 
