@@ -16,7 +16,7 @@ MOST = 1_500_000
 """bytes of a folder"""
 
 
-@pytest.mark.parametrize("name", ["yard-detector-edge"])
+@pytest.mark.parametrize("name", ["yard-detector-edge", "yard-detector-cloud"])
 def test_a_detector_finds_people_of_unseen_yards(name: str) -> None:
     folder = builtin_folder(name)
     assert sum(fact.size for fact in read_artefact(folder).manifest.files.values()) < MOST
@@ -26,7 +26,7 @@ def test_a_detector_finds_people_of_unseen_yards(name: str) -> None:
     assert people > 0.3
 
 
-@pytest.mark.parametrize("name", ["figure-keypoints-edge"])
+@pytest.mark.parametrize("name", ["figure-keypoints-edge", "figure-keypoints-cloud"])
 def test_a_key_point_model_finds_joints_of_unseen_figures(name: str) -> None:
     folder = builtin_folder(name)
     assert sum(fact.size for fact in read_artefact(folder).manifest.files.values()) < MOST

@@ -44,7 +44,7 @@ def detection(
 
     Examples:
 
-        umiak bench detection builtin:yard-detector-edge yard-detector-cloud/ \
+        umiak bench detection builtin:yard-detector-edge builtin:yard-detector-cloud \
             --data 'yard:day?seed=501&frames=100&shot=1'
 
         umiak bench detection insulators-edge/ --data photos/insulators --json boxes.json

@@ -46,7 +46,7 @@ def keypoints(
 
     Examples:
 
-        umiak bench keypoints builtin:figure-keypoints-edge figure-keypoints-cloud/ \
+        umiak bench keypoints builtin:figure-keypoints-edge builtin:figure-keypoints-cloud \
             --data 'figures:day?seed=501&frames=200'
 
         umiak bench keypoints people-edge/ --data photos/people --json joints.json
