@@ -1,11 +1,14 @@
 """The one codec: a header in JSON, blobs behind it, each part checked before it is believed."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.messages import (
+    Answer,
     AnswerHeader,
     Box,
     CloudAnswerHeader,
@@ -48,6 +51,23 @@ def test_noise_is_a_message_error(text: bytes) -> None:
 def test_unknown_fields_of_a_newer_release_are_ignored() -> None:
     text = b'{"version": 1, "frame": "e/s/1", "regions": [], "invented_later": {"a": 1}}'
     assert parse(CloudAnswerHeader, text).frame == "e/s/1"
+
+
+def test_a_reason_of_a_newer_release_is_some_other_one() -> None:
+    answer = {
+        "frame": "e/s/1",
+        "revision": 0,
+        "answered_by": "edge",
+        "reason": "InventedLater",
+        "scores": {"margin": 0.5, "max_probability": 0.7, "entropy": 0.3},
+        "model": "sha256:" + "a" * 64,
+        "captured_at": 1.0,
+        "answered_at": 2.0,
+    }
+    assert parse(Answer, json.dumps(answer).encode()).reason == "Other"
+    assert parse(Answer, json.dumps({**answer, "reason": "Easy"}).encode()).reason == "Easy"
+    with pytest.raises(MessageError, match="reason"):
+        parse(Answer, json.dumps({**answer, "reason": 7}).encode())
 
 
 SAID = PredictionHeader(

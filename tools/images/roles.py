@@ -45,7 +45,7 @@ IMAGES: Final[Mapping[str, Image]] = {
         200 * MEGABYTE,
         "python",
         "operator",
-        without=("kubernetes/aio", "numpy", "numpy.libs", "numpy-*", "umiak_workers/builtin/yard-*"),
+        without=("kubernetes/aio", "numpy", "numpy.libs", "numpy-*", "umiak_workers/builtin/[fy]*-*"),
     ),
     "edge": Image(
         "Umiak edge: model server, router and agent",
@@ -59,6 +59,8 @@ IMAGES: Final[Mapping[str, Image]] = {
             "onnxruntime/quantization",
             "onnxruntime/tools",
             "onnxruntime/transformers",
+            "umiak_workers/builtin/figure-*",  # no edge serves these tasks yet
+            "umiak_workers/builtin/yard-detector-*",
         ),
     ),
     "cloud": Image(

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AnyUrl, Field, ValidationError, model_validator
 
 from umiak_operators.api.quantity import Resources
 from umiak_operators.api.resource import Resource
@@ -76,11 +76,20 @@ class Video(Spec):
     def _one_of(self) -> "Video":
         if sum(one is not None for one in (self.uri, self.file, self.device)) != 1:
             raise ValueError("set exactly one of uri, file and device")
+        if self.uri is not None:
+            _check_address(self.uri)
         if self.uri is None and (self.credentials_secret is not None or self.transport != "tcp"):
             raise ValueError("credentialsSecret and transport are a stream's: set uri, or leave them out")
         if self.file is None and (self.loop or self.realtime):
             raise ValueError("loop and realtime are a file's: set file, or leave them out")
         return self
+
+
+def _check_address(uri: str) -> None:
+    try:
+        AnyUrl(uri.replace("{edge}", "edge"))
+    except ValidationError as error:
+        raise ValueError(f"uri is no address: {error.errors()[0]['msg']}") from error
 
 
 class Source(Spec):
@@ -238,6 +247,8 @@ class JointInference(Spec):
             raise ValueError(f"cloud.sam is for semantic-segmentation: {self.task} needs a labeller alone")
         if self.hard_examples.regions is not None:
             raise ValueError(f"hardExamples.regions is for semantic-segmentation: {self.task} is of the whole photo")
+        if any(rule.miner == "AppealHead" for rule in self.hard_examples.miners):
+            raise ValueError(f"AppealHead is for semantic-segmentation: models of {self.task} have no such head")
         return self
 
 

@@ -166,7 +166,7 @@ def _video(asked: Video, node: Node) -> VideoSource:
 
 def _brought(source: Source) -> tuple[Brought, ...]:
     secret = source.video.credentials_secret if source.video else None
-    return (Brought("camera", secret, names.CAMERA_FOLDER),) if secret else ()
+    return (Brought("camera", secret, names.CAMERA_FOLDER, ("username", "password")),) if secret else ()
 
 
 def _regions(spec: JointInference) -> Regions | None:

@@ -32,11 +32,12 @@ STATE = "state"
 
 @dataclass(frozen=True)
 class Brought:
-    """A Secret that somebody else keeps: every key is a file of `folder`."""
+    """A Secret that somebody else keeps: `keys`, or all of them, are files of `folder`."""
 
     volume: str
     secret: str
     folder: str
+    keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ class Pod:
         volumes = [
             secret_volume(_config_volume(part), self._secret_name(part), self._items(part)) for part in self.parts
         ]
-        volumes += [secret_volume(its.volume, its.secret, None) for part in self.parts for its in part.brought]
+        volumes += [
+            secret_volume(its.volume, its.secret, _files_of(its)) for part in self.parts for its in part.brought
+        ]
         if self.state_volume is not None:
             volumes.append({"name": STATE, **self.state_volume})
         containers = [_container(part) for part in self.parts]
@@ -123,6 +126,10 @@ class Pod:
         config, its_token = f"{part.role}.json", f"{part.role}.{TOKEN_FILE}"
         shared = (ENDPOINTS_FILE, CA_FILE) if self.authorities else (ENDPOINTS_FILE,)
         return {config: CONFIG_FILE, its_token: TOKEN_FILE, **{name: name for name in (*shared, *part.keys)}}
+
+
+def _files_of(brought: Brought) -> dict[str, str] | None:
+    return None if brought.keys is None else {key: key for key in brought.keys}
 
 
 def sized(default: Resources, wanted: Resources) -> Resources:

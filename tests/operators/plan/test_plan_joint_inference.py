@@ -190,6 +190,7 @@ def test_a_stream_has_an_address_for_each_node_and_its_password_from_a_secret(
     assert (config.video.uri, config.video.transport) == ("rtsp://camera-n1.lan/1", "udp")
     assert (config.directory, config.http) == (None, None)
     (volume,) = [item for item in pod["volumes"] if item.get("secret", {}).get("secretName") == "gate"]
+    assert [item["key"] for item in volume["secret"]["items"]] == ["password", "username"]
     mounted = {
         container["name"]: [item["mountPath"] for item in container["volumeMounts"] if item["name"] == volume["name"]]
         for container in pod["containers"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -304,3 +305,11 @@ def test_sampling_keeps_to_its_grid() -> None:
 def test_a_router_without_a_video_does_not_load_the_decoder() -> None:
     code = "import sys, umiak_workers.router.__main__; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_decoded_frame_is_let_go_once_it_is_a_photo() -> None:
+    frame = VideoFrame(64, 48, "rgb24")
+    shot = video_module.Shot(0, camera.Picture(frame, 1.0), 1.0, 2.0)
+    assert shot.photo()[:2] == b"\xff\xd8"
+    assert shot.picture is None
+    assert shot.seconds == 1.0

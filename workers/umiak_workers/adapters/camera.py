@@ -144,6 +144,9 @@ def _reason(error: av.FFmpegError | ValueError) -> str:
 
 
 def _with_login(uri: str, login: Login) -> str:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise Unavailable(f"{uri}: no address: {error}") from error
     user = f"{quote(login.username, safe='')}:{quote(login.password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))

@@ -4,9 +4,9 @@ Wire messages are versioned and tolerant (unknown fields are ignored); configs a
 Times are seconds since the Unix epoch (float), durations milliseconds, sizes bytes, digests `sha256:<hex>`.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from umiak_workers.contract.wire import Message
 
@@ -28,7 +28,15 @@ Reason = Literal[
     "DeadlineNear",  # hard, the cloud was not in time
     "CloudTooSlow",  # hard, the cloud was not expected in time: nobody waited for it
     "QueueFull",  # hard, but nothing more may be kept
+    "Other",  # said by a newer release, in a word that this one does not know
 ]
+
+
+def _known_reason(said: object) -> object:
+    return "Other" if isinstance(said, str) and said not in get_args(Reason) else said
+
+
+SaidReason = Annotated[Reason, BeforeValidator(_known_reason)]
 
 
 class Scores(Message):
@@ -169,7 +177,7 @@ class Answer(Message):
     revision: Annotated[int, Field(ge=0)]
     task: Task = "semantic-segmentation"
     answered_by: AnsweredBy
-    reason: Reason
+    reason: SaidReason
     rule: str = ""
     """The miner whose rule called the frame hard; empty for an easy one."""
     scores: Scores

@@ -12,8 +12,8 @@ from typing import get_args
 
 from umiak_workers.contract.messages import LATENCY_SECONDS, Latency, Reason, RouterState
 
-REASONS: tuple[str, ...] = get_args(Reason)
-OTHER = "Other"
+OTHER: Reason = "Other"
+REASONS: tuple[str, ...] = tuple(reason for reason in get_args(Reason) if reason != OTHER)
 """Reasons that this hub does not know (an edge may be newer, or lie) share one label."""
 ROUTES = ("edge", "cloud")
 _BUCKETS = len(LATENCY_SECONDS) + 1

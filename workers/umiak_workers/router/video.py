@@ -19,7 +19,14 @@ from umiak_workers.adapters.answer_log import AnswerLog
 from umiak_workers.adapters.camera import Picture, Place
 from umiak_workers.adapters.clock import Clock
 from umiak_workers.contract import config
-from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, Refused, UmiakError, Unavailable
+from umiak_workers.contract.errors import (
+    InvalidInput,
+    InvalidPrediction,
+    MessageError,
+    Refused,
+    UmiakError,
+    Unavailable,
+)
 from umiak_workers.core.backoff import delay
 from umiak_workers.core.sampling import Sampling
 from umiak_workers.router.door import Door
@@ -58,14 +65,23 @@ class Status:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shot:
     """A frame as the reading thread hands it over. `index`: its place among the wanted ones of this pass."""
 
     index: int
-    picture: Picture
+    picture: Picture | None
+    """None once it is a photo: a decoded frame is large, and its answer may take seconds."""
+    seconds: float
+    """By the video's own clock."""
     at: float
     """Seconds since the epoch at which it was read."""
+
+    def photo(self) -> bytes:
+        """The frame as JPEG, once; raises InvalidInput."""
+        picture, self.picture = self.picture, None
+        assert picture is not None
+        return picture.jpeg()
 
 
 class VideoSource:
@@ -211,7 +227,7 @@ class VideoSource:
     async def _answered(self, shot: Shot, kept: Pass | None, turn: Callable[[], None]) -> Result:
         number = None if kept is None or self._asked.realtime else kept.first + shot.index
         try:
-            photo = await asyncio.to_thread(shot.picture.jpeg)
+            photo = await asyncio.to_thread(shot.photo)
             frame = await self._door.frame(self._asked.name, number, photo)
             frame = replace(frame, captured_at=_moment(shot, kept), patient=not self._asked.live, looked_at=turn)
             while True:
@@ -223,7 +239,7 @@ class VideoSource:
                         log.warning("a frame was dropped", frame=frame.id, reason=str(error))
                         return "dropped"
                 await self._clock.sleep(AGAIN_SECONDS)
-        except (InvalidInput, InvalidPrediction, Refused) as error:
+        except (InvalidInput, InvalidPrediction, MessageError, Refused) as error:
             if number is not None and number < self._known:
                 return "answered"  # before the restart; the log has forgotten it or holds it
             log.warning("a frame cannot be answered", source=self._asked.name, index=shot.index, reason=str(error))
@@ -289,7 +305,7 @@ class _Reader:
                 continue
             index, self.wanted = self.wanted, self.wanted + 1
             if index >= self._skip:
-                self._box.put(Shot(index, picture, now + max(0.0, early)))
+                self._box.put(Shot(index, picture, picture.seconds, now + max(0.0, early)))
 
 
 class _Once:
@@ -306,4 +322,4 @@ class _Once:
 
 def _moment(shot: Shot, kept: Pass | None) -> float:
     """When a frame was captured: as it came, or the file's start plus its own time."""
-    return shot.at if kept is None else kept.started + shot.picture.seconds
+    return shot.at if kept is None else kept.started + shot.seconds
