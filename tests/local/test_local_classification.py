@@ -14,11 +14,12 @@ from up_site import processes, up
 
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 DOCS = Path(__file__).parents[2] / "docs"
 README = DOCS / "examples" / "06-classification" / "README.md"
-PATIENCE = 120
+PATIENCE = 240
 
 
 def commands() -> dict[str, str]:

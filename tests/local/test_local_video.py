@@ -13,12 +13,13 @@ from up_site import processes
 
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "examples" / "07-video" / "README.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PATIENCE = 120
+PATIENCE = 240
 
 
 def shell(folder: Path, text: str) -> subprocess.CompletedProcess[str]:

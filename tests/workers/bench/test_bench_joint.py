@@ -17,7 +17,6 @@ from umiak_workers.bench.joint.link import Link, Sending
 from umiak_workers.bench.joint.replay import Setting, highest, replay
 from umiak_workers.bench.joint.routers import Router, gained, routers
 from umiak_workers.bench.joint.spending import Spent, spending
-from umiak_workers.bench.joint.toxiproxy import find
 from umiak_workers.bench.joint.uploads import Codec
 from umiak_workers.cli.bench import app
 from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
@@ -187,12 +186,11 @@ def test_a_row_spends_what_its_photos_spend_and_nothing_in_the_cloud_for_those_t
 
 
 @pytest.mark.processes
-def test_rows_over_an_emulated_link_stand_beside_computed_ones_and_say_for_how_many_photos() -> None:
-    program = find(None)
-    if program is None:
-        pytest.skip("no toxiproxy-server")
+def test_rows_over_an_emulated_link_stand_beside_computed_ones_and_say_for_how_many_photos(
+    toxiproxy: Path,
+) -> None:
     seen, way = evidence(), Link(20e6, 0.04)
-    with run.sending(run.Wanted(way, "20,40", program, 4), seen) as (sending, said):
+    with run.sending(run.Wanted(way, "20,40", toxiproxy, 4), seen) as (sending, said):
         carried = replace(setting(), sending=sending)
         (row,) = replay(router("ScoreMargin", False), seen, (1.0,), carried, lambda: None)[0]
     assert "emulated by Toxiproxy on loopback for 4 of 12 photos" in said

@@ -8,11 +8,9 @@ import pytest
 from umiak_workers.bench.joint.emulation import Emulation, FarEnd, emulated, emulation
 from umiak_workers.bench.joint.link import Link, Sending, affordable, evenly
 from umiak_workers.bench.joint.spending import Spent, Taken, spending
-from umiak_workers.bench.joint.toxiproxy import find
 from umiak_workers.contract.errors import ConfigError, Unavailable
 
 LINK = Link(2e6, 0.06)
-PROGRAM = find(None)
 
 
 def test_a_computed_link_is_bytes_over_rate_and_a_round_trip() -> None:
@@ -70,10 +68,8 @@ def test_a_link_in_toxiproxys_whole_numbers() -> None:
 
 
 @pytest.fixture(scope="module")
-def carrying() -> Iterator[Emulation]:
-    if PROGRAM is None:
-        pytest.skip("no toxiproxy-server")
-    with emulation(PROGRAM, LINK) as found:
+def carrying(toxiproxy: Path) -> Iterator[Emulation]:
+    with emulation(toxiproxy, LINK) as found:
         yield found
 
 

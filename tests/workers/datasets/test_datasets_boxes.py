@@ -16,7 +16,7 @@ VOC = (
     "<annotation><object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
     "</object></annotation>"
 )
-CPLID = Path("/work/shared/data/cplid")
+CPLID = Path(__file__).resolve().parents[4] / "shared" / "data" / "cplid"
 
 
 def photos(root: Path, *stems: str) -> Path:

@@ -13,7 +13,7 @@ from umiak_workers.datasets.figures import SIDE
 from umiak_workers.datasets.pose_source import open_poses
 from umiak_workers.datasets.sample import Joined
 
-LSPET = Path("/work/shared/data/lspet")
+LSPET = Path(__file__).resolve().parents[4] / "shared" / "data" / "lspet"
 HEADER = "file,width,height," + ",".join(f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "vis"))
 
 
