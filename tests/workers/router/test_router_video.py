@@ -40,12 +40,16 @@ def seen(photo: bytes) -> float:
 
 
 class Edge:
-    """Answers frames after `seconds` at one turn at a time, or raises what `errors` holds for the next ones."""
+    """Answers frames after `seconds` at one turn at a time, or raises what `errors` holds for the next ones.
+
+    After `most` of them it is held.
+    """
 
     def __init__(self, world: Any, seconds: float = 0.0) -> None:
         self.world, self.seconds = world, seconds
         self.frames: list[Any] = []
         self.errors: list[Exception] = []
+        self.most: int | None = None
         self.held = asyncio.Event()
         self.held.set()
 
@@ -55,6 +59,8 @@ class Edge:
         if self.errors:
             raise self.errors.pop(0)
         self.frames.append(frame)
+        if len(self.frames) == self.most:
+            self.held.clear()
         outcome = await self.world.pipeline.answer(replace(frame, looked_at=None))
         if frame.looked_at:
             frame.looked_at()
@@ -175,9 +181,10 @@ async def test_a_long_file_is_not_offered_from_its_start_again(
 ) -> None:
     monkeypatch.setattr(video_module, "MOST_AHEAD", 4)
     film(tmp_path / "a.mp4", 30)
-    async with Set(tmp_path, easy(), file="a.mp4") as one:
-        await until(lambda: len(one.edge.frames) == 20)
-        one.edge.held.clear()
+    one = Set(tmp_path, easy(), file="a.mp4")
+    one.edge.most = 20
+    async with one:
+        await until(lambda: len(one.counted) == 20)
     async with Set(tmp_path, easy(), file="a.mp4") as two:
         await until(lambda: two.source.status.state == "ended")
         assert two.edge.numbers() == list(range(16, 30))
