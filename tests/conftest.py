@@ -1,4 +1,4 @@
-"""For every test: no time limit for generated examples, and long files first: none is left for one worker at the end."""
+"""For every test: no time limit for generated examples; long files first, so that none is left for one worker."""
 
 from pathlib import Path
 
