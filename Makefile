@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
 SCENE ?= yard
-WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+WORKERS = -n auto --maxprocesses 4 --dist loadfile
 # What a real node needs of Debian; CNI's plugins have no program on PATH.
 CLUSTER = containerd=containerd runc=runc iptables=iptables conntrack=conntrack ip=iproute2 gcc=gcc ../include/arpa=libc6-dev curl=curl nsenter=util-linux sysctl=procps \
 	../lib/cni/bridge=containernetworking-plugins buildah=buildah \

@@ -12,7 +12,7 @@ suite() {
   # 5: the arguments chose no test of this suite
   if [ $code != 0 ] && [ $code != 5 ]; then failed=$code; fi
 }
-suite -m "not cluster" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
+suite -m "not cluster" -n auto --maxprocesses 4 --dist loadfile "$@"
 suite -m cluster "$@"
 tools/cluster/figures.py
 exit $failed
