@@ -83,6 +83,19 @@ def test_every_kind_of_rule_is_taken(kube: Kube, namespace: str) -> None:
     assert body["spec"]["hardExamples"]["miners"] == miners
 
 
+def test_rules_of_boxes_are_taken_where_there_are_boxes(kube: Kube, namespace: str) -> None:
+    miners = [
+        {"miner": "BoxThreshold", "threshold": 0.6, "nothingFound": 1},
+        {"miner": "IBT", "budget": 0.2, "nothingFound": 0, "certain": 0.5},
+    ]
+    model = {"uri": "builtin:better", "digest": "sha256:" + "2" * 64}
+    changes = {"task": "object-detection", "cloud": {"labeller": model}, "hardExamples": {"miners": miners}}
+    kube.apply(joint_inference(namespace, **changes))
+    body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
+    assert body is not None
+    assert body["spec"]["hardExamples"]["miners"] == miners
+
+
 def test_kubectl_get_umiak_prints_columns(kube: Kube, namespace: str) -> None:
     kube.apply(joint_inference(namespace), lifelong(namespace), patch(namespace))
     text = kube.run("get", "umiak", "-n", namespace).stdout

@@ -90,6 +90,7 @@ def test_a_video_is_one_stream_file_or_device(video: dict[str, object], says: st
         ({"miner": "Entropy", "budget": 0.0}, "budget"),
         ({"miner": "Entropy", "bytes_per_second": 1000}, "bytes_per_second"),
         ({"miner": "Entropy", "cost": {"per_hour": 1, "per_megabyte": 0.02}}, "cost"),
+        ({"miner": "IBT", "budget": 0.1, "certain": 0.5, "nothing_found": 1}, "budget"),
     ],
 )
 def test_a_rule_has_a_kind_and_travels_live(rule: dict[str, object], kind: str) -> None:
@@ -114,6 +115,20 @@ def test_only_a_segmentation_has_regions() -> None:
     assert parse_config(RouterConfig, json.dumps(of_classes), "x").task == "image-classification"
     with pytest.raises(ConfigError, match="regions: image-classification is of the whole photo"):
         parse_config(RouterConfig, json.dumps({**of_classes, "regions": {"threshold": 0.5}}), "x")
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"miner": "BoxThreshold", "threshold": 0.5}, "need nothing_found"),
+        ({"miner": "Entropy", "threshold": 0.5, "nothing_found": 1}, "need nothing_found"),
+        ({"miner": "IBT", "threshold": 0.5, "nothing_found": 1}, "IBT needs certain"),
+        ({"miner": "BoxThreshold", "threshold": 0.5, "nothing_found": 1, "certain": 0.5}, "IBT needs certain"),
+    ],
+)
+def test_rules_of_boxes_say_what_nothing_means(rule: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_config(RouterConfig, json.dumps({**ROUTER, "rules": [rule]}), "config.json")
 
 
 def test_constant_rules_take_neither() -> None:

@@ -9,7 +9,15 @@ from umiak_operators.api.quantity import Resources
 from umiak_operators.api.resource import Resource
 from umiak_operators.api.spec import Digest, Name, Share, Spec, Uri, parse_spec
 from umiak_workers.contract.calibration import Knots, check_rising
-from umiak_workers.contract.config import DEVICE_PATTERN, STREAM_PATTERN, VIDEO_FILE_PATTERN
+from umiak_workers.contract.config import (
+    BOX_MINERS,
+    DEVICE_PATTERN,
+    LABELLER_STANDS,
+    STREAM_PATTERN,
+    VIDEO_FILE_PATTERN,
+    Miner,
+)
+from umiak_workers.contract.messages import Task
 
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
@@ -168,7 +176,9 @@ class Cost(Spec):
 class MinerRule(Spec):
     """One rule that may call a frame hard."""
 
-    miner: Literal["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random", "EdgeOnly", "CloudOnly"]
+    miner: Miner
+    nothing_found: Share | None = None
+    certain: Share | None = None
     threshold: Share | None = None
     calibration: Annotated[Knots, AfterValidator(check_rising)] | None = None
     budget: Share | None = None
@@ -185,6 +195,14 @@ class MinerRule(Spec):
             raise ValueError(f"{self.miner} takes exactly one of threshold, budget, bytesPerSecond and cost")
         if self.calibration is not None and self.threshold is None:
             raise ValueError("a calibration needs a threshold: a budget ranks frames, on any scale")
+        return self
+
+    @model_validator(mode="after")
+    def _of_boxes(self) -> "MinerRule":
+        if (self.nothing_found is not None) != (self.miner in BOX_MINERS):
+            raise ValueError("BoxThreshold and IBT need nothingFound, no other miner takes it")
+        if (self.certain is not None) != (self.miner == "IBT"):
+            raise ValueError("IBT needs certain, no other miner takes it")
         return self
 
 
@@ -217,10 +235,6 @@ class Replay(Spec):
         return int(self.retention[:-1]) * {"m": 60, "h": 3600}[self.retention[-1]]
 
 
-Task = Literal["semantic-segmentation", "image-classification"]
-"""Those of the contract's tasks that work from end to end."""
-
-
 class JointInference(Spec):
     """The whole spec."""
 
@@ -249,6 +263,14 @@ class JointInference(Spec):
             raise ValueError(f"hardExamples.regions is for semantic-segmentation: {self.task} is of the whole photo")
         if any(rule.miner == "AppealHead" for rule in self.hard_examples.miners):
             raise ValueError(f"AppealHead is for semantic-segmentation: models of {self.task} have no such head")
+        if self.task in LABELLER_STANDS and self.cloud is not None and self.cloud.fusion.labels == "both":
+            raise ValueError(f"cloud.fusion.labels: of {self.task} the labeller's answer stands, leave both out")
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_by_task(self) -> "JointInference":
+        if self.task != "object-detection" and any(rule.miner in BOX_MINERS for rule in self.hard_examples.miners):
+            raise ValueError(f"BoxThreshold and IBT are for object-detection: {self.task} has no boxes")
         return self
 
 

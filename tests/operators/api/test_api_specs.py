@@ -53,13 +53,26 @@ def test_a_bad_spec_names_the_field_and_the_fix(row: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_another_task_takes_a_labeller_and_whole_photos() -> None:
+@pytest.mark.parametrize("task", ["image-classification", "object-detection", "keypoint-detection"])
+def test_another_task_takes_a_labeller_and_whole_photos(task: str) -> None:
     good = TABLE["good"]["JointInference"]
-    spec = {**good, "task": "image-classification", "cloud": {"labeller": good["cloud"]["sam"]}}
-    assert joint_inference.parse(resource("JointInference", spec)).task == "image-classification"
+    spec = {**good, "task": task, "cloud": {"labeller": good["cloud"]["sam"]}}
+    assert joint_inference.parse(resource("JointInference", spec)).task == task
     alone = {**spec, "cloud": None, "hardExamples": {"miners": [{"miner": "EdgeOnly"}]}}
     del alone["cloud"]
     assert joint_inference.parse(resource("JointInference", alone)).cloud is None
+
+
+def test_boxes_have_miners_of_their_own() -> None:
+    good = TABLE["good"]["JointInference"]
+    miners = [
+        {"miner": "BoxThreshold", "threshold": 0.6, "nothingFound": 1},
+        {"miner": "IBT", "budget": 0.2, "nothingFound": 0, "certain": 0.5},
+    ]
+    spec = {**good, "task": "object-detection", "cloud": {"labeller": good["cloud"]["sam"]}}
+    parsed = joint_inference.parse(resource("JointInference", {**spec, "hardExamples": {"miners": miners}}))
+    numbers = [(rule.miner, rule.nothing_found, rule.certain) for rule in parsed.hard_examples.miners]
+    assert numbers == [("BoxThreshold", 1.0, None), ("IBT", 0.0, 0.5)]
 
 
 @pytest.mark.parametrize("kind", PARSERS)

@@ -93,7 +93,8 @@ def test_an_edge_only_resource_has_no_cloud(world: Any) -> None:
 
 def test_the_task_reaches_edge_router_and_cloud(world: Any, pick: Any, files: Any) -> None:
     models = {"labeller": {"uri": "builtin:better", "digest": world.digest(90)}}
-    for task, cloud in (("image-classification", models), (None, {"sam": models["labeller"]})):
+    others = ("image-classification", "object-detection", "keypoint-detection")
+    for task, cloud in (*((task, models) for task in others), (None, {"sam": models["labeller"]})):
         plan = desired(world.joint(task=task, cloud=cloud), world.seen(), NOW)
         names = {f"yard-edge-n1-{role}" for role in ("edge", "router")} | {"yard-cloud"}
         content = {key: text for name in names for key, text in files(pick(plan, "Secret", name)).items()}
@@ -103,6 +104,22 @@ def test_the_task_reaches_edge_router_and_cloud(world: Any, pick: Any, files: An
             parse_config(CloudConfig, content["cloud.json"], "cloud").task,
         )
         assert set(found) == {task or "semantic-segmentation"}
+
+
+def test_rules_of_boxes_reach_the_router_and_change_live(world: Any, pick: Any, files: Any) -> None:
+    cloud = {"labeller": {"uri": "builtin:better", "digest": world.digest(90)}}
+    found = []
+    for number in (0.25, 0.75):
+        rule = {"miner": "IBT", "threshold": 0.5, "nothingFound": number, "certain": number}
+        joint = world.joint(task="object-detection", cloud=cloud, hardExamples={"miners": [rule]})
+        plan = desired(joint, world.seen(), NOW)
+        (live,) = plan.fleet.settings.rules if plan.fleet and plan.fleet.settings else ()
+        assert (live.nothing_found, live.certain) == (number, number)
+        text = files(pick(plan, "Secret", "yard-edge-n1-router"))["router.json"]
+        (config,) = parse_config(RouterConfig, text, "router").rules
+        assert (config.miner, config.nothing_found, config.certain) == ("IBT", number, number)
+        found.append(pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"])
+    assert found[0] == found[1]
 
 
 def test_each_container_reads_what_the_contract_says(world: Any, pick: Any, files: Any) -> None:

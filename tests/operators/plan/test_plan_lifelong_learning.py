@@ -206,10 +206,11 @@ def test_without_a_usable_joint_inference_nothing_runs(world: Any, condition: An
     assert condition(plan, "Ready") == ("False", reason)
 
 
-def test_a_task_that_nobody_learns_is_said(world: Any, condition: Any) -> None:
+@pytest.mark.parametrize("task", ["image-classification", "object-detection", "keypoint-detection"])
+def test_a_task_that_nobody_learns_is_said(world: Any, condition: Any, task: str) -> None:
     joint = world.joint()
     cloud = {"labeller": joint.spec["cloud"].get("labeller") or joint.spec["cloud"]["sam"]}
-    classes = replace(joint, spec={**joint.spec, "task": "image-classification", "cloud": cloud})
+    classes = replace(joint, spec={**joint.spec, "task": task, "cloud": cloud})
     plan = desired(world.learning(), seen(world, world.learning_view(1, 500), related=(classes,)), NOW)
     assert plan.children == ()
     assert condition(plan, "Ready") == ("False", "TaskNotLearnt")

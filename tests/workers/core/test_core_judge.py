@@ -31,9 +31,22 @@ rules = st.builds(
     st.sampled_from(["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random"]),
     number,
 ) | st.builds(MinerRule, miner=st.sampled_from(["EdgeOnly", "CloudOnly"]))
+rules |= st.builds(
+    lambda rule, value: MinerRule(**rule, **value),
+    st.sampled_from(
+        [{"miner": "BoxThreshold", "nothing_found": 1}, {"miner": "IBT", "nothing_found": 0, "certain": 0.5}]
+    ),
+    number,
+)
 appeal = st.none() | st.floats(-1, 1)
 scores = st.builds(
-    Scores, margin=unit, max_probability=unit, entropy=st.floats(0, 3), classes=st.integers(2, 19), appeal=appeal
+    Scores,
+    margin=unit,
+    max_probability=unit,
+    entropy=st.floats(0, 3),
+    classes=st.integers(2, 19),
+    appeal=appeal,
+    confidences=st.none() | st.lists(unit, max_size=20).map(tuple),
 )
 
 
@@ -101,6 +114,50 @@ def test_what_a_miner_cannot_tell_is_not_hard_not_remembered_and_said() -> None:
     assert [verdict and verdict.rule for verdict in run(chain, appealing(None), half)] == ["ScoreMargin"]
     assert unjudged(new_judge(chain), appealing(None)[0]) == ("AppealHead",)
     assert unjudged(new_judge(chain), appealing(0.0)[0]) == ()
+
+
+def boxed(*confidences: float) -> Scores:
+    return Scores(margin=0.5, max_probability=0.5, entropy=0.1, confidences=confidences)
+
+
+@pytest.mark.parametrize("nothing_found", [0.0, 1.0])
+def test_rules_of_boxes_go_by_their_confidences_and_say_what_nothing_means(nothing_found: float) -> None:
+    mean = MinerRule(miner="BoxThreshold", threshold=0.4, nothing_found=nothing_found)
+    share = MinerRule(miner="IBT", threshold=0.5, certain=0.5, nothing_found=nothing_found)
+    seen = [boxed(0.9, 0.2), boxed(0.9, 0.4), boxed(0.4, 0.3, 0.9), boxed()]
+    assert [v and v.hardness for v in run((mean,), seen, half)] == [
+        pytest.approx(0.45),
+        None,
+        pytest.approx(1 - 1.6 / 3),
+        nothing_found or None,
+    ]
+    assert [v is not None for v in run((share,), seen, half)] == [False, False, True, bool(nothing_found)]
+    assert [v and v.rule for v in run((share, mean), seen, half)] == [
+        "BoxThreshold",
+        None,
+        "IBT",
+        "IBT" if nothing_found else None,
+    ]
+
+
+def test_what_has_no_boxes_is_not_judged_by_them() -> None:
+    chain = (MinerRule(miner="IBT", threshold=0.0, certain=0.5, nothing_found=1), MinerRule(miner="CloudOnly"))
+    assert [verdict and verdict.rule for verdict in run(chain, [of(), boxed()], half)] == ["CloudOnly", "IBT"]
+    assert unjudged(new_judge(chain), of()) == ("IBT",)
+    assert unjudged(new_judge(chain), boxed()) == ()
+
+
+def test_what_nothing_means_and_what_is_certain_change_live() -> None:
+    rule = MinerRule(miner="IBT", threshold=0.5, certain=0.5, nothing_found=1)
+    state = new_judge((rule,))
+    live = LiveRule.model_validate({**rule.model_dump(), "certain": 0.2, "nothing_found": 0})
+    state = retuned(state, LiveSettings(settings_version=1, rules=(live,)))
+    assert [judge(state, one, Upload(SIZE, 0.0), half)[0] for one in (boxed(), boxed(0.3))] == [None, None]
+    state = retuned(state, LiveSettings(settings_version=2, threshold=0.0))  # numbers alone: the rest stays
+    assert judge(state, boxed(), Upload(SIZE, 0.0), half)[0] is None
+    assert judge(state, boxed(0.1), Upload(SIZE, 0.0), half)[0] is not None
+    with pytest.raises(MessageError, match="IBT needs certain"):
+        retuned(state, LiveSettings(settings_version=3, rules=(live.model_copy(update={"certain": None}),)))
 
 
 @given(st.lists(scores, min_size=40, max_size=60), st.integers(0, 3), st.integers(0, 200_000))

@@ -36,7 +36,13 @@ answers = st.builds(
     answered_by=st.sampled_from(["edge", "cloud"]),
     reason=st.sampled_from(["Easy", "CloudAnswered", "CloudUnreachable", "DeadlineNear", "QueueFull"]),
     rule=st.sampled_from(["", "ScoreMargin", "MaxProbability"]),
-    scores=st.builds(Scores, margin=st.floats(0, 1), max_probability=st.floats(0, 1), entropy=st.floats(0, 9)),
+    scores=st.builds(
+        Scores,
+        margin=st.floats(0, 1),
+        max_probability=st.floats(0, 1),
+        entropy=st.floats(0, 9),
+        confidences=st.sampled_from([None, (), (0.1234,) * 100]),
+    ),
     model=st.just(SHA),
     cloud_models=st.sampled_from([{}, {"edge": SHA}, {"edge": SHA, "labeller": SHA, "sam": SHA}]),
     captured_at=st.floats(1e9, 2e9),
@@ -55,7 +61,8 @@ def test_every_answer_fits_a_summary_that_can_be_read_again(answer: Answer) -> N
     if text is not None:
         assert len(text) <= LARGEST
         again = parse(Answer, text)
-        assert (again.frame, again.reason, again.scores) == (answer.frame, answer.reason, answer.scores)
+        told = answer.scores.model_copy(update={"confidences": None})
+        assert (again.frame, again.reason, again.scores) == (answer.frame, answer.reason, told)
     assert text is not None or len(answer.frame) > 500, "only ids of hundreds of letters do not fit"
 
 

@@ -120,7 +120,19 @@ class VideoSource(Config):
         return self
 
 
-Miner = Literal["ScoreMargin", "MaxProbability", "Entropy", "AppealHead", "Random", "EdgeOnly", "CloudOnly"]
+Miner = Literal[
+    "ScoreMargin",
+    "MaxProbability",
+    "Entropy",
+    "AppealHead",
+    "BoxThreshold",
+    "IBT",
+    "Random",
+    "EdgeOnly",
+    "CloudOnly",
+]
+BOX_MINERS = ("BoxThreshold", "IBT")
+"""Those that go by the boxes of a detection."""
 
 
 class Cost(Config):
@@ -147,6 +159,10 @@ class MinerRule(Config):
     """
 
     miner: Miner
+    nothing_found: Unit | None = None
+    """How hard a photo without any box is: BoxThreshold and IBT need it, for nobody else knows the scene."""
+    certain: Unit | None = None
+    """IBT: the confidence from which a box is not doubtful."""
     threshold: Unit | None = None
     calibration: Annotated[Knots, AfterValidator(check_rising)] | None = None
     budget: Unit | None = None
@@ -168,6 +184,14 @@ class MinerRule(Config):
             raise ValueError(f"{self.miner} takes exactly one of threshold, budget, bytes_per_second and cost")
         if self.calibration is not None and self.threshold is None:
             raise ValueError("a calibration needs a threshold: a budget ranks frames, on any scale")
+        return self
+
+    @model_validator(mode="after")
+    def _of_boxes(self) -> "MinerRule":
+        if (self.nothing_found is not None) != (self.miner in BOX_MINERS):
+            raise ValueError("BoxThreshold and IBT need nothing_found, no other miner takes it")
+        if (self.certain is not None) != (self.miner == "IBT"):
+            raise ValueError("IBT needs certain, no other miner takes it")
         return self
 
 
@@ -254,6 +278,10 @@ class Fusion(Config):
     """Probability above which a pixel keeps its own label against any mask."""
 
 
+LABELLER_STANDS = ("object-detection", "keypoint-detection")
+"""Tasks whose labeller answers alone: boxes or joints of both models together were measured to be worse."""
+
+
 class CloudConfig(Config):
     """`cloud`: answers hard examples; stateless but for caches."""
 
@@ -277,6 +305,8 @@ class CloudConfig(Config):
     def _by_task(self) -> "CloudConfig":
         if self.task != "semantic-segmentation" and (self.sam is not None or self.labeller is None):
             raise ValueError(f"{self.task} is answered by a labeller alone: name one, and no sam")
+        if self.task in LABELLER_STANDS and self.fusion.labels == "both":
+            raise ValueError(f"fusion.labels: of {self.task} the labeller's answer stands, both are not joined")
         return self
 
 

@@ -53,6 +53,8 @@ class Scores(Message):
 
     Absent where the model has no appeal head.
     """
+    confidences: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(max_length=100)] | None = None
+    """Of the boxes that count as found, surest first, none where nothing was; absent where the answer is no boxes."""
 
 
 class Box(Message):
@@ -299,7 +301,8 @@ class LiveCost(Message):
 class LiveRule(Message):
     """The live numbers of one rule: at most one of `threshold`, `budget`, `bytes_per_second` and `cost`.
 
-    `calibration` goes with a threshold. A miner that takes no number has none.
+    `calibration` goes with a threshold. A miner that takes no number has none. `nothing_found` and `certain` are those
+    of the miners of boxes.
     """
 
     miner: str
@@ -308,6 +311,8 @@ class LiveRule(Message):
     budget: float | None = None
     bytes_per_second: float | None = None
     cost: LiveCost | None = None
+    nothing_found: float | None = None
+    certain: float | None = None
 
 
 class LiveSettings(Message):

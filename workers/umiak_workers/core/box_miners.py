@@ -5,7 +5,7 @@ hard `nothing found` is must therefore be said by whoever knows the scene (a cam
 that watches an empty yard: 0), and is never the outcome of a mean over no boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,13 @@ def image_box_thresholds(confidences: Sequence[float], certain: float, nothing_f
     """
     known = _checked(confidences)
     return float((known < certain).mean()) if known.size else nothing_found
+
+
+BOX_MINERS: Mapping[str, Callable[[Sequence[float], float, float], float]] = {
+    "BoxThreshold": lambda confidences, certain, nothing_found: box_threshold(confidences, nothing_found),
+    "IBT": image_box_thresholds,
+}
+"""Miner -> (confidences, certain, nothing found) -> hardness in [0, 1]."""
 
 
 def _checked(confidences: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -14,6 +14,7 @@ from umiak_workers.contract.config import MinerRule
 from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.messages import LiveRule, LiveSettings, Scores
 from umiak_workers.contract.wire import explain
+from umiak_workers.core.box_miners import BOX_MINERS
 from umiak_workers.core.budget import (
     Allowance,
     Budget,
@@ -48,13 +49,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rule:
-    """One link of the chain; exactly one of `threshold` and `budget` is set, `calibration` only beside a threshold."""
+    """One link of the chain; exactly one of `threshold` and `budget` is set, `calibration` only beside a threshold.
+
+    `nothing_found` and `certain` are of the miners that go by boxes.
+    """
 
     miner: str
     kind: str
     threshold: float | None = None
     calibration: Knots | None = None
     budget: Budget | None = None
+    nothing_found: float | None = None
+    certain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def judge(state: Judge, scores: Scores, upload: Upload, draw: Draw) -> tuple[Ver
 
 def unjudged(state: Judge, scores: Scores) -> tuple[str, ...]:
     """The miners of the chain that cannot tell how hard these scores are, in order."""
-    return tuple(rule.miner for rule in state.rules if MINERS[rule.miner](scores, lambda: 0.0) is None)
+    return tuple(rule.miner for rule in state.rules if _hardness(rule, scores, lambda: 0.0) is None)
 
 
 def settled(state: Judge, verdict: Verdict, sent: Upload) -> Judge:
@@ -105,14 +111,24 @@ def retuned(state: Judge, settings: LiveSettings) -> Judge:
     """
     wanted = settings.rules
     if not wanted and len(state.rules) == 1 and (settings.threshold is not None or settings.budget is not None):
-        only = LiveRule(miner=state.rules[0].miner, threshold=settings.threshold, budget=settings.budget)
-        wanted = (only,)
+        wanted = (_first(state.rules[0], settings),)
     if [rule.miner for rule in wanted] != [rule.miner for rule in state.rules]:
         return state
     new = [_live(rule) for rule in wanted]
     if [rule.kind for rule in new] != [rule.kind for rule in state.rules]:
         return state
     return Judge(tuple(_remembering(old, rule) for old, rule in zip(state.rules, new, strict=True)))
+
+
+def _first(rule: Rule, settings: LiveSettings) -> LiveRule:
+    """The only rule under settings of a hub that says two numbers and no rules."""
+    return LiveRule(
+        miner=rule.miner,
+        threshold=settings.threshold,
+        budget=settings.budget,
+        nothing_found=rule.nothing_found,
+        certain=rule.certain,
+    )
 
 
 def _live(live: LiveRule) -> Rule:
@@ -132,7 +148,9 @@ def _rule(rule: MinerRule) -> Rule:
     if rule.miner in _FIXED:
         return Rule(rule.miner, "plain", _FIXED[rule.miner])
     allowance = _allowance(rule)
-    return Rule(rule.miner, rule.kind, rule.threshold, rule.calibration, Budget(allowance) if allowance else None)
+    budget = Budget(allowance) if allowance else None
+    numbers = (rule.threshold, rule.calibration, budget, rule.nothing_found, rule.certain)
+    return Rule(rule.miner, rule.kind, *numbers)
 
 
 def _allowance(rule: MinerRule) -> Allowance | None:
@@ -146,7 +164,7 @@ def _allowance(rule: MinerRule) -> Allowance | None:
 
 
 def _apply(rule: Rule, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verdict | None, Rule]:
-    hardness = MINERS[rule.miner](scores, draw)
+    hardness = _hardness(rule, scores, draw)
     if hardness is None:
         return None, rule
     if rule.budget is None:
@@ -154,6 +172,15 @@ def _apply(rule: Rule, scores: Scores, upload: Upload, draw: Draw) -> tuple[Verd
     hard, budget = spend(rule.budget, hardness, upload)
     reason = f"hardness {hardness:.3f} {budget.allowance.words}"
     return (Verdict(rule.miner, reason, hardness) if hard else None), replace(rule, budget=budget)
+
+
+def _hardness(rule: Rule, scores: Scores, draw: Draw) -> float | None:
+    """In [0, 1]; None where the scores do not say what the miner goes by."""
+    if rule.miner not in BOX_MINERS:
+        return MINERS[rule.miner](scores, draw)
+    if scores.confidences is None or rule.nothing_found is None:
+        return None
+    return BOX_MINERS[rule.miner](scores.confidences, rule.certain or 0.0, rule.nothing_found)
 
 
 def _above(rule: Rule, hardness: float) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 Each gives a hardness in [0, 1], 0 for a frame that needs nobody else, or None where the model does not say what the
 miner goes by: such a frame it does not judge. They are kept apart from `judge`, which knows thresholds and budgets but
-no model. Miners of detection answers are in `box_miners`: no router serves those yet.
+no model. Miners that go by boxes are in `box_miners`: their rules say more than a threshold.
 """
 
 import math

@@ -1,16 +1,25 @@
-"""How sure a segmentation is of itself: three figures per frame, from the model's native low-resolution logits.
+"""How sure an answer is of itself: three figures per frame, of masks from the model's native low-resolution logits.
 
 Each figure is computed per pixel from the softmax over classes and averaged over pixels (seed 001, section 3.3.1:
 the mean score margin of a frame). Up-sampled logits would only repeat the same pixels, so the native grid is used.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from umiak_workers.contract.errors import InvalidPrediction
 from umiak_workers.contract.messages import Scores
+from umiak_workers.core.box_miners import box_threshold
 
 Logits = NDArray[np.float32]
+FOUND = 0.3
+"""Confidence from which a box counts as found when a photo is judged.
+
+Below it a detector answers dozens of candidates for each thing. Judged by all of them photos were chosen worse than by
+lot, and something was found always; from 0.2 to 0.4 the choice was better than by lot, and "nothing" meant something.
+"""
 
 
 def softmax(logits: Logits) -> NDArray[np.float32]:
@@ -50,6 +59,29 @@ def gate_scores(logits: Logits, appeal: NDArray[np.float32] | None = None) -> Sc
         classes=chances.shape[0],
         appeal=None if appeal is None else float(appeal.mean(dtype=np.float64)),
     )
+
+
+def box_scores(confidences: NDArray[np.float32]) -> Scores:
+    """Of N boxes, surest first: the confidences (4 decimals) of those that are FOUND, and the scores of their mean.
+
+    Where nothing was found a detector is as unsure as can be. That is what miners of every task see; those of boxes go
+    by the confidences, and their rules say what nothing means. Raises InvalidPrediction.
+    """
+    known = tuple(round(float(one), 4) for one in confidences if one >= FOUND)
+    sure = 1 - box_threshold(known, nothing_found=1.0)
+    return certainty_scores(sure, np.asarray(known)).model_copy(update={"confidences": known})
+
+
+def certainty_scores(sure: float, chances: NDArray[np.floating]) -> Scores:
+    """Of an answer that is no choice among classes but several findings, each right or wrong with some chance.
+
+    `sure` in 0..1 is both its margin and its largest probability; its entropy is the mean of those of `chances`, the
+    most there is where there are none.
+    """
+    sides = np.stack((chances, 1 - chances)).astype(np.float32)
+    unsure = float(entropy(sides).mean()) if chances.size else math.log(2)
+    sure = min(1.0, max(0.0, sure))
+    return Scores(margin=sure, max_probability=sure, entropy=unsure, classes=2)
 
 
 def hardness(logits: Logits) -> NDArray[np.float32]:

@@ -17,9 +17,13 @@ def presence(config: RouterConfig, up: bool, at: float) -> Note:
 
 
 def summary(answer: Answer) -> bytes | None:
-    """An answer in at most topics.LARGEST bytes: extras go first; None if even that is not enough."""
+    """An answer in at most topics.LARGEST bytes: extras go first; None if even that is not enough.
+
+    Confidences of boxes, of which there may be a hundred, are never in it.
+    """
+    told = answer.model_copy(update={"scores": answer.scores.model_copy(update={"confidences": None})})
     for left_out in (set[str](), {"cloud_models"}, {"cloud_models", "stages_milliseconds"}):
-        text = answer.model_dump_json(exclude_none=True, exclude=left_out).encode()
+        text = told.model_dump_json(exclude_none=True, exclude=left_out).encode()
         if len(text) <= topics.LARGEST:
             return text
     return None
