@@ -1,6 +1,7 @@
 """What each task says of its answers: bytes that repeat, bytes that are refused, and two answers made one."""
 
 import json
+from typing import cast, get_args
 
 import numpy as np
 import pytest
@@ -8,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umiak_workers.contract.errors import InvalidPrediction, MessageError
-from umiak_workers.contract.messages import Box
+from umiak_workers.contract.messages import Box, Task
+from umiak_workers.core.detection import Detections, encode_boxes, nothing
+from umiak_workers.core.keypoints import Pose, encode_joints
 from umiak_workers.core.mask_png import decode_mask, encode_mask
-from umiak_workers.core.scores import gate_scores, softmax
+from umiak_workers.core.scores import box_scores, certainty_scores, gate_scores, softmax
 from umiak_workers.core.tasks import KINDS, kind_of
 from umiak_workers.core.tasks.classification import CLASSIFICATION, MOST_BYTES, pack, unpack
-from umiak_workers.core.tasks.kind import Opinion
+from umiak_workers.core.tasks.detection import DETECTION
+from umiak_workers.core.tasks.keypoints import KEYPOINTS
+from umiak_workers.core.tasks.kind import Kind, Opinion
 from umiak_workers.core.tasks.segmentation import SEGMENTATION
 
 NAMES = ("nobody", "person", "vehicle")
@@ -29,9 +34,10 @@ def classes(*chances: float, names: tuple[str, ...] = NAMES) -> bytes:
 
 
 def test_tasks_are_found_by_name_and_others_are_named() -> None:
+    assert set(KINDS) == set(get_args(Task))
     assert all(kind_of(task) is kind and kind.task == task for task, kind in KINDS.items())
-    with pytest.raises(MessageError, match="keypoint-detection is not answered by this release"):
-        kind_of("keypoint-detection")
+    with pytest.raises(MessageError, match="poetry is not answered by this release"):
+        kind_of(cast(Task, "poetry"))
 
 
 def test_a_class_is_canonical_json() -> None:
@@ -92,6 +98,60 @@ def test_classes_that_do_not_fit_together_are_not_fused() -> None:
         CLASSIFICATION.fuse(edge, [opinion(encode_mask(np.zeros((6, 8), np.uint8)))])
 
 
+def boxes(*confidences: float) -> bytes:
+    count = len(confidences)
+    sides = np.tile(np.float32([1, 2, 3, 4]), (count, 1))
+    return encode_boxes(Detections(sides, np.zeros(count, np.int64), np.float32(confidences)), ("person",))
+
+
+def joints(*names: str) -> bytes:
+    return encode_joints(Pose(np.ones((len(names), 2), np.float32), np.full(len(names), 0.5, np.float32)), names)
+
+
+def test_the_clouds_boxes_stand_and_none_is_an_answer() -> None:
+    for cloud in (boxes(0.9), encode_boxes(nothing(), ())):
+        fused = DETECTION.fuse(boxes(0.8, 0.7), [opinion(cloud)])
+        assert (fused.final, fused.cloud) == (cloud, cloud)
+    for opinions in ([], [opinion(boxes(0.9))] * 2):
+        with pytest.raises(MessageError, match="of the whole photo"):
+            DETECTION.fuse(boxes(0.8), opinions)
+    for edge, cloud in ((joints("a"), boxes(0.9)), (boxes(0.9), joints("a"))):
+        with pytest.raises(MessageError, match="boxes"):
+            DETECTION.fuse(edge, [opinion(cloud)])
+
+
+def test_the_clouds_joints_stand_where_they_are_the_same_joints() -> None:
+    edge, cloud = joints("neck", "head_top"), joints("neck", "head_top").replace(b"0.5", b"0.9")
+    fused = KEYPOINTS.fuse(edge, [opinion(cloud)])
+    assert (fused.final, fused.cloud) == (cloud, cloud)
+    with pytest.raises(InvalidPrediction, match="the edge's joints are neck, head_top, the cloud's head_top, neck"):
+        KEYPOINTS.fuse(edge, [opinion(joints("head_top", "neck"))])
+    with pytest.raises(MessageError, match="one pose"):
+        KEYPOINTS.fuse(edge, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "word"),
+    [
+        (DETECTION, b'{"boxes":[{"box":[1,2,3,4],"class":7,"confidence":0.5}]}', r"boxes\[0\].class: expected a name"),
+        (DETECTION, b'{"boxes":[{"box":[1,2,3,4],"class":"a","confidence":1.5}]}', r"boxes\[0\].confidence"),
+        (DETECTION, b"[]", "boxes: expected"),
+        (KEYPOINTS, b'{"joints":[]}', "at least one"),
+        (KEYPOINTS, b'{"joints":[{"name":7,"x":1,"y":1,"confidence":0.5}]}', r"joints\[0\].name: expected a name"),
+        (KEYPOINTS, b'{"joints":[{"name":"a","x":1,"confidence":0.5}]}', r"joints\[0\]: expected name"),
+    ],
+)
+def test_what_are_no_boxes_or_joints_is_refused_by_field(kind: Kind, wrong: bytes, word: str) -> None:
+    kind.check(boxes(0.5) if kind is DETECTION else joints("neck"))
+    with pytest.raises(MessageError, match=word):
+        kind.check(wrong)
+
+
+def test_payloads_of_boxes_and_joints_are_canonical_json() -> None:
+    for payload in (boxes(0.5, 0.25), joints("neck", "head_top")):
+        assert json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode() == payload
+
+
 def test_masks_fuse_pixel_by_pixel_and_known_pngs_are_not_made_again() -> None:
     edge = encode_mask(np.zeros((6, 8), np.uint8))
     half = encode_mask(np.full((6, 4), 7, np.uint8))
@@ -113,3 +173,24 @@ def test_gate_scores_of_one_softmax() -> None:
     assert (scores.margin, scores.max_probability) == (pytest.approx(0.5, abs=1e-6), pytest.approx(0.7, abs=1e-6))
     assert scores.entropy == pytest.approx(-(0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1)), abs=1e-6)
     assert scores.classes == 3
+
+
+def test_gate_scores_of_boxes_are_of_those_that_count_as_found() -> None:
+    scores = box_scores(np.float32([0.9, 0.5, 0.29, 0.05]))
+    assert scores.confidences == (0.9, 0.5)
+    assert (scores.margin, scores.max_probability, scores.classes) == (pytest.approx(0.7), pytest.approx(0.7), 2)
+    both = [-(p * np.log(p) + (1 - p) * np.log(1 - p)) for p in (0.9, 0.5)]
+    assert scores.entropy == pytest.approx(np.mean(both), abs=1e-6)
+
+
+def test_nothing_found_is_as_unsure_as_can_be() -> None:
+    for confidences in ([], [0.1, 0.2]):
+        scores = box_scores(np.float32(confidences))
+        assert (scores.margin, scores.max_probability, scores.confidences) == (0, 0, ())
+        assert scores.entropy == pytest.approx(np.log(2))
+
+
+def test_gate_scores_of_joints_are_of_their_mean() -> None:
+    scores = certainty_scores(0.6, np.float32([0.7, 0.5]))
+    assert (scores.margin, scores.max_probability, scores.confidences) == (0.6, 0.6, None)
+    assert 0 < scores.entropy < np.log(2)

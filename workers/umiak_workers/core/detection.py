@@ -6,6 +6,7 @@ A box is (left, top, width, height) in pixels of the photo, from its left upper 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class Detections:
     def __getitem__(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Detections":
         """The boxes at these indices, in their order, or where a mask is True."""
         return Detections(self.boxes[chosen], self.classes[chosen], self.confidences[chosen])
+
+
+class NamedBox(NamedTuple):
+    """A box as it travels: (left, top, width, height; photo pixels), class name, confidence in [0, 1]."""
+
+    box: tuple[float, float, float, float]
+    name: str
+    confidence: float
 
 
 def nothing() -> Detections:
@@ -111,13 +120,20 @@ def encode_boxes(found: Detections, classes: Sequence[str]) -> bytes:
 
 def decode_boxes(data: bytes, classes: Sequence[str]) -> Detections:
     """What `encode_boxes` wrote; raises MessageError that names the box and what is wrong with it."""
-    rows = rows_of(data, "boxes", MOST, LONGEST)
-    if not rows:
+    found = read_boxes(data)
+    if not found:
         return nothing()
     ids = {name: number for number, name in enumerate(classes)}
-    found = [_row(row, ids, f"boxes[{index}]") for index, row in enumerate(rows)]
-    numbers = np.asarray([(*box, sure) for box, _, sure in found], np.float32)
-    return Detections(numbers[:, :4], np.asarray([known for _, known, _ in found], np.int64), numbers[:, 4])
+    for index, one in enumerate(found):
+        if one.name not in ids:
+            raise MessageError(f"boxes[{index}].class: {one.name!r} is none of {', '.join(ids)}"[:200])
+    numbers = np.asarray([(*one.box, one.confidence) for one in found], np.float32)
+    return Detections(numbers[:, :4], np.asarray([ids[one.name] for one in found], np.int64), numbers[:, 4])
+
+
+def read_boxes(data: bytes) -> list[NamedBox]:
+    """What `encode_boxes` wrote, for who does not know the model's classes; raises MessageError."""
+    return [_row(row, f"boxes[{index}]") for index, row in enumerate(rows_of(data, "boxes", MOST, LONGEST))]
 
 
 def rows_of(data: bytes, name: str, most: int, longest: int) -> list[object]:
@@ -162,15 +178,15 @@ def _rounded(box: NDArray[np.float32]) -> list[float]:
     return [left, top, max(width, 0.01), max(height, 0.01)]
 
 
-def _row(row: object, ids: dict[str, int], where: str) -> tuple[tuple[float, ...], int, float]:
-    """(left, top, width, height), class id and confidence of one JSON row."""
+def _row(row: object, where: str) -> NamedBox:
+    """One JSON row."""
     if not isinstance(row, dict) or set(row) != {"box", "class", "confidence"}:
         raise MessageError(f"{where}: expected box, class and confidence")
     sides, name = row["box"], row["class"]
     if not isinstance(sides, list) or len(sides) != 4:
         raise MessageError(f"{where}.box: expected left, top, width and height")
-    if not isinstance(name, str) or name not in ids:
-        raise MessageError(f"{where}.class: {name!r} is none of {', '.join(ids)}"[:200])
-    corner = [bounded(side, f"{where}.box", -LARGEST, LARGEST) for side in sides[:2]]
-    size = [bounded(side, f"{where}.box", 1e-3, LARGEST) for side in sides[2:]]
-    return (*corner, *size), ids[name], bounded(row["confidence"], f"{where}.confidence", 0, 1)
+    if not isinstance(name, str):
+        raise MessageError(f"{where}.class: expected a name, not {str(name)[:40]!r}")
+    left, top = (bounded(side, f"{where}.box", -LARGEST, LARGEST) for side in sides[:2])
+    width, height = (bounded(side, f"{where}.box", 1e-3, LARGEST) for side in sides[2:])
+    return NamedBox((left, top, width, height), name, bounded(row["confidence"], f"{where}.confidence", 0, 1))

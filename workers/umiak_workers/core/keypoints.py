@@ -7,7 +7,7 @@ Estimation from Inaccurate Annotation", 2011), left and right being the person's
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,15 @@ class Pose:
     def certainty(self) -> float:
         """Mean peak probability of the joints, in [0, 1]: what a router judges a pose by."""
         return float(self.confidences.mean())
+
+
+class NamedJoint(NamedTuple):
+    """A joint as it travels: name, place in photo pixels, confidence in [0, 1]."""
+
+    name: str
+    x: float
+    y: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,14 @@ def correct_keypoints(photos: Sequence[NDArray[np.float64] | None], seed: int) -
 
 
 def encode_joints(pose: Pose, names: Sequence[str]) -> bytes:
-    """JSON {"joints": [{"name": NAME, "x": X, "y": Y, "confidence": C}, ...]} in the order of `names`.
+    """JSON {"joints": [{"confidence": C, "name": NAME, "x": X, "y": Y}, ...]} in the order of `names`.
 
     Pixels have 2 decimals, confidences 4. Raises InvalidPrediction for more or fewer joints than names.
     """
     if len(names) != len(pose.joints):
         raise InvalidPrediction(f"{len(pose.joints)} joints for {len(names)} names")
     rows = [
-        {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "confidence": round(float(sure), 4)}
+        {"confidence": round(float(sure), 4), "name": name, "x": round(float(x), 2), "y": round(float(y), 2)}
         for name, (x, y), sure in zip(names, pose.joints, pose.confidences, strict=True)
     ]
     return json.dumps({"joints": rows}, separators=(",", ":"), allow_nan=False).encode()
@@ -147,12 +156,22 @@ def encode_joints(pose: Pose, names: Sequence[str]) -> bytes:
 
 def decode_joints(data: bytes, names: Sequence[str]) -> Pose:
     """What `encode_joints` wrote, every joint of `names` in its order; raises MessageError that names the joint."""
-    rows = rows_of(data, "joints", MOST, LONGEST)
-    if len(rows) != len(names):
-        raise MessageError(f"joints: {len(rows)} of them, expected {len(names)}")
-    found = [_joint(row, name, f"joints[{index}]") for index, (row, name) in enumerate(zip(rows, names, strict=True))]
-    numbers = np.asarray(found, np.float32)
+    found = read_joints(data)
+    if len(found) != len(names):
+        raise MessageError(f"joints: {len(found)} of them, expected {len(names)}")
+    for index, (one, name) in enumerate(zip(found, names, strict=True)):
+        if one.name != name:
+            raise MessageError(f"joints[{index}]: expected name {name!r}, not {one.name!r}"[:200])
+    numbers = np.asarray([(one.x, one.y, one.confidence) for one in found], np.float32)
     return Pose(numbers[:, :2], numbers[:, 2])
+
+
+def read_joints(data: bytes) -> list[NamedJoint]:
+    """What `encode_joints` wrote, for who does not know the model's joints; raises MessageError."""
+    rows = rows_of(data, "joints", MOST, LONGEST)
+    if not rows:
+        raise MessageError("joints: a pose has at least one")
+    return [_joint(row, f"joints[{index}]") for index, row in enumerate(rows)]
 
 
 def _shares(hits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -164,8 +183,10 @@ def _shares(hits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(seen > 0, right / np.maximum(seen, 1), np.nan)
 
 
-def _joint(row: object, name: str, where: str) -> tuple[float, float, float]:
-    if not isinstance(row, dict) or set(row) != {"name", "x", "y", "confidence"} or row["name"] != name:
-        raise MessageError(f"{where}: expected name {name!r}, x, y and confidence")
+def _joint(row: object, where: str) -> NamedJoint:
+    if not isinstance(row, dict) or set(row) != {"name", "x", "y", "confidence"}:
+        raise MessageError(f"{where}: expected name, x, y and confidence")
+    if not isinstance(row["name"], str):
+        raise MessageError(f"{where}.name: expected a name, not {str(row['name'])[:40]!r}")
     x, y = (bounded(row[key], f"{where}.{key}", -LARGEST, LARGEST) for key in ("x", "y"))
-    return x, y, bounded(row["confidence"], f"{where}.confidence", 0, 1)
+    return NamedJoint(row["name"], x, y, bounded(row["confidence"], f"{where}.confidence", 0, 1))

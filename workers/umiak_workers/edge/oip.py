@@ -80,7 +80,7 @@ def write_response(
     head: dict[str, Any] = {
         "model_name": name,
         "model_version": version,
-        "parameters": scores.model_dump(exclude_none=True),
+        "parameters": scores.model_dump(exclude_none=True, exclude={"confidences"}),  # parameters are no lists
     }
     if question.id is not None:
         head["id"] = question.id

@@ -58,22 +58,10 @@ class Answering(Protocol):
 LOADERS: Mapping[str, Callable[[Model, int], Answering]] = {
     "semantic-segmentation": OnnxSegmenter,
     "image-classification": OnnxClassifier,
-}
-"""Task -> (model, CPU threads) -> a loaded model."""
-
-
-class Recognisable(Protocol):
-    """A loaded model that can tell whether it answers as recorded."""
-
-    def check_golden(self) -> None: ...
-
-
-_RECOGNISED: Mapping[str, Callable[[Model, int], Recognisable]] = {
-    **LOADERS,
     "object-detection": OnnxDetector,
     "keypoint-detection": OnnxKeypoints,
 }
-"""Also models that no edge serves yet."""
+"""Task -> (model, CPU threads) -> a loaded model."""
 _RECORDERS: Mapping[str, Callable[[Card, bytes, Tensors, NDArray[np.uint8], float], Golden]] = {
     "semantic-segmentation": onnx.record_golden,
     "image-classification": classification.record_golden,
@@ -106,7 +94,4 @@ def record_golden(card: Card, graph: bytes, weights: Tensors, image: NDArray[np.
 
 def check_golden(model: Model) -> None:
     """Let a model of any task answer its golden input; raises InvalidPrediction if it is off, ArtefactError."""
-    card = model.card
-    if card.task not in _RECOGNISED:
-        raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(_RECOGNISED)} have")
-    _RECOGNISED[card.task](model, 1).check_golden()
+    loaded(model, 1).check_golden()

@@ -1,13 +1,17 @@
 """A detector on ONNX Runtime, without torch: photos in, boxes out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from umiak_workers.contract.artefact import Card
+from umiak_workers.contract.messages import Scores
 from umiak_workers.core.detection import MOST, Detections, encode_boxes, suppressed
 from umiak_workers.core.model import Golden, Model, Tensors
+from umiak_workers.core.scores import box_scores
 from umiak_workers.predictors.onnx import BoundGraph
 from umiak_workers.predictors.segmentation import Image, check_golden, checked_logits, fitted
 
@@ -25,16 +29,28 @@ _LOG_SIDE = (-4.0, 7.0)
 class DetectionOutput:
     """`found` the boxes in photo pixels, surest first, at most 100; `logits` (C+4)xhxw float32 as the network answers.
 
-    `classes` are the card's, by id. The confidences of `found` are what `core.box_miners` judges the photo by.
+    `classes` are the card's, by id.
     """
 
     classes: tuple[str, ...]
     found: Detections
     logits: NDArray[np.float32]
 
+    def scores(self) -> Scores:
+        """Of the boxes' confidences, which travel with them."""
+        return box_scores(self.found.confidences)
+
     def payload(self) -> bytes:
         """The boxes as JSON."""
         return encode_boxes(self.found, self.classes)
+
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """Nx4 float32, N int64 and N float32, surest first."""
+        found = self.found
+        return {"boxes": found.boxes, "classes": found.classes, "confidences": found.confidences}
+
+    def hardness(self, by: str = "Margin") -> None:
+        """Boxes are of the whole photo."""
 
 
 class OnnxBoxes(BoundGraph):

@@ -1,31 +1,43 @@
 """A key point model on ONNX Runtime, without torch: photos of one person in, joints out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from umiak_workers.contract.artefact import Card
+from umiak_workers.contract.messages import Scores
 from umiak_workers.core.keypoints import Pose, encode_joints
 from umiak_workers.core.model import Golden, Model, Tensors
+from umiak_workers.core.scores import certainty_scores
 from umiak_workers.predictors.onnx import BoundGraph
 from umiak_workers.predictors.segmentation import Image, check_golden, checked_logits, fitted
 
 
 @dataclass(frozen=True)
 class KeypointOutput:
-    """`pose` the joints in photo pixels, `logits` Jxhxw float32 as the network answers, `names` the card's joints.
-
-    `pose.certainty()` is what a router judges the photo by.
-    """
+    """`pose` the joints in photo pixels, `logits` Jxhxw float32 as the network answers, `names` the card's joints."""
 
     names: tuple[str, ...]
     pose: Pose
     logits: NDArray[np.float32]
 
+    def scores(self) -> Scores:
+        """Of the joints' mean confidence."""
+        return certainty_scores(self.pose.certainty(), self.pose.confidences)
+
     def payload(self) -> bytes:
         """The joints as JSON."""
         return encode_joints(self.pose, self.names)
+
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """Jx2 and J float32, in the order of the card's joints."""
+        return {"joints": self.pose.joints, "confidences": self.pose.confidences}
+
+    def hardness(self, by: str = "Margin") -> None:
+        """A pose is of the whole photo."""
 
 
 class OnnxJoints(BoundGraph):

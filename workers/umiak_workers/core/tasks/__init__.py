@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from umiak_workers.contract.errors import MessageError
 from umiak_workers.contract.messages import Task
 from umiak_workers.core.tasks.classification import CLASSIFICATION
+from umiak_workers.core.tasks.detection import DETECTION
+from umiak_workers.core.tasks.keypoints import KEYPOINTS
 from umiak_workers.core.tasks.kind import Kind
 from umiak_workers.core.tasks.segmentation import SEGMENTATION
 
-KINDS: Mapping[Task, Kind] = {kind.task: kind for kind in (SEGMENTATION, CLASSIFICATION)}
+KINDS: Mapping[Task, Kind] = {kind.task: kind for kind in (SEGMENTATION, CLASSIFICATION, DETECTION, KEYPOINTS)}
 
 
 def kind_of(task: Task) -> Kind:
