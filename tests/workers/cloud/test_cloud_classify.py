@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract import wire
 from umiak_workers.contract.config import CloudConfig, Fusion, ModelSource
 from umiak_workers.contract.errors import ConfigError, InvalidInput, InvalidPrediction, Unavailable
-from umiak_workers.contract.messages import CloudAnswerHeader
+from umiak_workers.contract.messages import CloudAnswerHeader, Task
 from umiak_workers.core.scores import softmax
 from umiak_workers.core.tasks.classification import unpack
 from umiak_workers.predictors.classification import OnnxClassifier
@@ -90,8 +90,8 @@ def test_a_task_says_which_models_it_needs() -> None:
     for models in ({}, {"sam": source}, {"sam": source, "labeller": source}):
         with pytest.raises(ValidationError, match="a labeller alone"):
             CloudConfig(**facts, **models)
-    with pytest.raises(ConfigError, match="object-detection is not answered"):
-        mind("object-detection", (None, None), Fusion())
+    with pytest.raises(ConfigError, match="poetry is not answered"):
+        mind(cast(Task, "poetry"), (None, None), Fusion())
 
 
 @pytest.mark.processes

@@ -8,8 +8,9 @@ import structlog
 from numpy.typing import NDArray
 
 from umiak_workers.cloud.stages import Stages
+from umiak_workers.cloud.whole import same_classes, whole_photo
 from umiak_workers.contract.config import Fusion
-from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, Refused, Unavailable
+from umiak_workers.contract.errors import InvalidPrediction, Refused
 from umiak_workers.contract.messages import Box, Region, Scores
 from umiak_workers.core.label import together
 from umiak_workers.core.scores import gate_scores, softmax
@@ -38,13 +39,7 @@ class ClassView:
 
     def answers(self, boxes: Sequence[Box]) -> tuple[tuple[Region, ...], tuple[bytes, ...]]:
         """One region, the whole photo; raises InvalidInput for any other."""
-        height, width = self.size
-        whole = Box(left=0, top=0, width=width, height=height)
-        if any(box != whole for box in boxes):
-            raise InvalidInput("regions: a class is of the whole photo, ask without any")
-        payload = pack(self.classes, self.chances)
-        confidence = round(float(self.chances.max()), 4)
-        return (Region(box=whole, size=len(payload), confidence=confidence),), (payload,)
+        return whole_photo(self.size, pack(self.classes, self.chances), float(self.chances.max()), boxes)
 
 
 class Classifier:
@@ -55,11 +50,7 @@ class Classifier:
 
     def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> ClassView:
         """See Mind.think; nothing is remembered here. A labeller that cannot answer is left out."""
-        if edge.card.classes != self._labeller.card.classes:
-            raise Unavailable(
-                f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
-                f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
-            )
+        same_classes(edge, self._labeller)
         models = {"edge": edge.digest}
         with stages.timed("edge"):
             logits = _edges(edge, image)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from umiak_workers.cloud.classify import Classifier
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.think import Thinker
+from umiak_workers.cloud.whole import LabellerAlone
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.messages import Box, Region, Scores, Task
@@ -66,15 +67,27 @@ Models = tuple[Answering | None, Promptable | None]
 
 
 def _classifier(models: Models, fusion: Fusion) -> Mind:
+    return Classifier(_labeller(models), fusion)
+
+
+def _alone(models: Models, fusion: Fusion) -> Mind:
+    if fusion.labels == "both":
+        raise ConfigError("fusion.labels: of boxes and joints the labeller's answer stands, both are not joined")
+    return LabellerAlone(_labeller(models))
+
+
+def _labeller(models: Models) -> Answering:
     labeller, sam = models
     if labeller is None or sam is not None:
-        raise ConfigError("image-classification is answered by a labeller alone: name one, and no sam")
-    return Classifier(labeller, fusion)
+        raise ConfigError("this task is answered by a labeller alone: name one, and no sam")
+    return labeller
 
 
 MINDS: Mapping[Task, Callable[[Models, Fusion], Mind]] = {
     "semantic-segmentation": lambda models, fusion: Thinker(*models, fusion),
     "image-classification": _classifier,
+    "object-detection": _alone,
+    "keypoint-detection": _alone,
 }
 
 
