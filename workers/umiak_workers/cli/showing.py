@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from umiak_workers.cli import overlay
+from umiak_workers.cli import drawing, overlay
 from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import Unavailable
 from umiak_workers.contract.messages import Task
+from umiak_workers.core.detection import read_boxes
+from umiak_workers.core.keypoints import read_joints
 from umiak_workers.core.mask_png import decode_mask
+from umiak_workers.core.scores import FOUND
 from umiak_workers.core.tasks.classification import unpack
 
 MOST_NAMED = 5
@@ -72,7 +75,46 @@ def _class_picture(photo: Photo, payload: bytes, card: Card | None) -> Photo:
     return np.asarray(picture)
 
 
+def _box_words(payload: bytes, card: Card | None) -> str:
+    boxes = read_boxes(payload)
+    found = [box for box in boxes if box.confidence >= FOUND]
+    told = ", ".join(f"{box.name} {box.confidence:.0%}" for box in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    faint = len(boxes) - len(found)
+    return f"{told or 'nothing found'}{more}" + (f" ({faint} below {FOUND:.0%})" if faint else "")
+
+
+def _box_facts(payload: bytes, card: Card | None) -> dict[str, Any]:
+    return {
+        "boxes": [
+            {"box": list(one.box), "class": one.name, "confidence": one.confidence} for one in read_boxes(payload)
+        ]
+    }
+
+
+def _box_picture(photo: Photo, payload: bytes, card: Card | None) -> Photo:
+    return drawing.boxes(photo, [box for box in read_boxes(payload) if box.confidence >= FOUND], card)
+
+
+def _joint_words(payload: bytes, card: Card | None) -> str:
+    joints = sorted(read_joints(payload), key=lambda joint: -joint.confidence)
+    mean = sum(joint.confidence for joint in joints) / len(joints)
+    first, last = joints[0], joints[-1]
+    ends = f"from {first.name} {first.confidence:.0%} to {last.name} {last.confidence:.0%}"
+    return f"{len(joints)} joints, sure {mean:.0%}, {ends}"
+
+
+def _joint_facts(payload: bytes, card: Card | None) -> dict[str, Any]:
+    return {"joints": [joint._asdict() for joint in read_joints(payload)]}
+
+
+def _joint_picture(photo: Photo, payload: bytes, card: Card | None) -> Photo:
+    return drawing.joints(photo, read_joints(payload))
+
+
 _SHOWINGS: Mapping[Task, Showing] = {
     "semantic-segmentation": Showing(_mask_words, _mask_facts, _mask_picture, "mask"),
     "image-classification": Showing(_class_words, _class_facts, _class_picture, "class"),
+    "object-detection": Showing(_box_words, _box_facts, _box_picture, "boxes"),
+    "keypoint-detection": Showing(_joint_words, _joint_facts, _joint_picture, "joints"),
 }
