@@ -10,6 +10,7 @@ from umiak_workers.adapters.camera import pictures
 from umiak_workers.cli.data import data
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.classified import read_parts
+from umiak_workers.datasets.pose_source import open_poses
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.datasets.yard import Yard
 from umiak_workers.datasets.yard_watch import Watch
@@ -38,6 +39,22 @@ def test_a_yards_windows_go_into_folders_of_their_classes(tmp_path: Path) -> Non
     data(URI, folder)
     with pytest.raises(ConfigError, match="only a yard"):
         data(str(folder), tmp_path / "other", classes=True)
+
+
+def test_figures_become_a_folder_with_the_same_joints(tmp_path: Path) -> None:
+    uri = "figures:dusk?seed=5&frames=3"
+    data(uri, tmp_path / "people")
+    written, figures = open_poses(str(tmp_path / "people")), open_poses(uri)
+    assert len(written) == 3
+    for index in range(3):
+        one, other = written[index], figures[index]
+        assert (one.name, one.visible.tolist()) == (other.name, other.visible.tolist())
+        assert one.joints == pytest.approx(other.joints, abs=0.006)
+        assert np.abs(one.image.astype(int) - other.image.astype(int)).mean() < 8  # JPEG
+    with pytest.raises(ConfigError, match="exists already"):
+        data(uri, tmp_path / "people")
+    with pytest.raises(ConfigError, match="figures are photos with joints"):
+        data(uri, tmp_path / "more", video=tmp_path / "more.mp4")
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`umiak data`: write the photos of a data set into a folder, to look at, to send to an edge, or to train on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.datasets.pose_folder import write_table
+from umiak_workers.datasets.pose_source import open_poses
+from umiak_workers.datasets.poses import Posed, PoseDataset
 from umiak_workers.datasets.sample import Sample, walk
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.datasets.yard import Yard
@@ -18,8 +22,13 @@ JPEG_QUALITY = 95
 
 
 def data(
-    uri: Annotated[str, typer.Argument(help="yard:LIGHT?seed=N&frames=N&weather=W, or a folder.")],
-    out: Annotated[Path, typer.Argument(help="The folder to write: images/NAME.jpg and labels/NAME.png.")],
+    uri: Annotated[
+        str,
+        typer.Argument(help="yard:LIGHT?seed=N&frames=N&weather=W, figures:LIGHT?seed=N&frames=N, or a folder."),
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The folder to write: images/NAME.jpg and labels/NAME.png, of figures joints.csv.")
+    ],
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the photos as a video as well, for example yard.mp4.")
     ] = None,
@@ -39,16 +48,22 @@ def data(
         umiak data 'yard:day?seed=7&frames=120' day --video day.mp4
 
         umiak data 'yard:dusk?seed=5&frames=20&shot=1' who-is-there --classes
+
+        umiak data 'figures:dusk?seed=5&frames=20' people
     """
+    if uri.startswith("figures:"):
+        if classes or video:
+            raise ConfigError(f"{uri}: figures are photos with joints; leave --video and --classes out")
+        poses = open_poses(uri)
+        _free(out, None)
+        _write_poses(poses, uri, out, Console())
+        return
     samples = open_dataset(uri)
     if classes and not isinstance(samples, Yard):
         raise ConfigError(f"--classes: {uri} is a folder; only a yard: URI has windows with classes")
     if classes and video:
         raise ConfigError("--video: windows with classes are no film; leave --video or --classes out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: exists already and is not an empty folder; choose another one")
-    if video and video.exists():
-        raise ConfigError(f"{video}: exists already; choose another name")
+    _free(out, video)
     console = Console()
     if isinstance(samples, Yard) and classes:
         _write_windows(Watch(samples), uri, out, console)
@@ -63,6 +78,26 @@ def data(
 
         frames = write_film(video, (sample.image for sample in walk(samples)), rate)
         console.print(f"{video}: {frames} frames, {frames / rate:g} s")
+
+
+def _free(out: Path, video: Path | None) -> None:
+    """Raises ConfigError where something is there already."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: exists already and is not an empty folder; choose another one")
+    if video and video.exists():
+        raise ConfigError(f"{video}: exists already; choose another name")
+
+
+def _write_poses(poses: PoseDataset, uri: str, out: Path, console: Console) -> None:
+    (out / "images").mkdir(parents=True, exist_ok=True)
+
+    def written() -> Iterator[tuple[str, Posed]]:
+        for index in track(range(len(poses)), uri, console=console):
+            photo = poses[index]
+            Image.fromarray(photo.image).save(out / "images" / f"{photo.name}.jpg", quality=JPEG_QUALITY)
+            yield f"{photo.name}.jpg", photo
+
+    console.print(f"{out}: {write_table(out, written())} photos with joints")
 
 
 def _write_windows(watch: Watch, uri: str, out: Path, console: Console) -> None:

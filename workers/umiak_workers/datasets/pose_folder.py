@@ -5,6 +5,7 @@ Columns: file, width, height, and for each joint NAME_x, NAME_y (pixels) and NAM
 
 import csv
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from umiak_workers.datasets.poses import Posed
 from umiak_workers.datasets.sample import checked
 
 TABLE = "joints.csv"
+COLUMNS = ("file", *(f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "vis")))
 MOST_ROWS = 200_000
 
 
@@ -62,9 +64,21 @@ def open_pose_folder(root: Path) -> PoseFolder:
     return PoseFolder(tuple(found))
 
 
+def write_table(root: Path, photos: Iterable[tuple[str, Posed]]) -> int:
+    """Write `root/joints.csv` for photos by their file names as they come; returns how many."""
+    count = 0
+    with (root / TABLE).open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS)
+        for name, photo in photos:
+            places = zip(photo.joints.tolist(), photo.visible.tolist(), strict=True)
+            lines.writerow([name, *(part for (x, y), seen in places for part in (f"{x:.2f}", f"{y:.2f}", int(seen)))])
+            count += 1
+    return count
+
+
 def _complete(table: Path, columns: object) -> None:
-    wanted = ["file", *(f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "vis"))]
-    missing = [name for name in wanted if name not in (columns or ())]  # type: ignore[operator]
+    missing = [name for name in COLUMNS if name not in (columns or ())]  # type: ignore[operator]
     if missing:
         raise ConfigError(f"{table}: column {missing[0]!r} is missing ({len(missing)} in all)")
 
