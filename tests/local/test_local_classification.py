@@ -1,15 +1,12 @@
 """docs/examples/06-classification by its own commands: classes from edge and cloud, learnt from by nobody yet."""
 
-import json
-import os
-import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from example_site import DOCS, PATIENCE, answers, commands, shell
 from up_site import processes, up
 
 pytestmark = [
@@ -17,35 +14,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
-DOCS = Path(__file__).parents[2] / "docs"
-README = DOCS / "examples" / "06-classification" / "README.md"
-PATIENCE = 240
-
-
-def commands() -> dict[str, str]:
-    """The first block's commands by their verb, without what is said behind them."""
-    block = re.search(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    assert block
-    lines = [line.partition("  #")[0].strip() for line in block[1].splitlines()]
-    return {line.split()[1]: line for line in lines}
-
-
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "XDG_STATE_HOME": str(folder / "xdg"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        ["bash", "-euc", command], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE
-    )
-
-
-def answers(command: str, folder: Path) -> list[dict[str, Any]]:
-    """What `umiak infer` says of every photo, once the edge has its model."""
-    end = time.monotonic() + PATIENCE
-    while (done := shell(f"{command} --json", folder)).returncode:
-        assert time.monotonic() < end, f"{done.stdout}{done.stderr}\n{(folder / 'out').read_text()}"
-        time.sleep(0.5)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+EXAMPLE = "06-classification"
 
 
 def right(said: list[dict[str, Any]]) -> float:
@@ -54,7 +23,7 @@ def right(said: list[dict[str, Any]]) -> float:
 
 def test_the_example_answers_classes_and_the_cloud_helps(tmp_path: Path) -> None:
     (tmp_path / "docs").symlink_to(DOCS)
-    by = commands()
+    by = commands(EXAMPLE)
     assert list(by) == ["data", "up", "infer"]
     assert shell(by["data"], tmp_path).returncode == 0
     arguments = by["up"].split()[2:]
