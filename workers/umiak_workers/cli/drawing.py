@@ -48,7 +48,8 @@ def joints(photo: Photo, found: Sequence[NamedJoint]) -> Photo:
 
 def _line(photo: Photo) -> int:
     """Pixels of a line."""
-    return max(1, round(min(photo.shape[:2]) / 200))
+    height, width = photo.shape[:2]
+    return max(1, round(min(int(height), int(width)) / 200))
 
 
 def _colour(table: NDArray[np.uint8], names: Sequence[str], name: str) -> tuple[int, int, int]:
