@@ -59,8 +59,9 @@ IMAGES: Final[Mapping[str, Image]] = {
             "onnxruntime/quantization",
             "onnxruntime/tools",
             "onnxruntime/transformers",
-            "umiak_workers/builtin/figure-*",  # no edge serves these tasks yet
-            "umiak_workers/builtin/yard-detector-*",
+            "umiak_workers/builtin/figure-keypoints-cloud",
+            "umiak_workers/builtin/yard-detector-cloud",
+            "umiak_workers/builtin/yard-watch-cloud",
         ),
     ),
     "cloud": Image(
