@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
 from umiak_workers.core.model import Golden
-from umiak_workers.predictors.classification import record_golden
+from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.onnx import OnnxGraph
 from umiak_workers.predictors.onnx_graph import strip
 

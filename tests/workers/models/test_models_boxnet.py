@@ -20,8 +20,9 @@ from umiak_workers.models.build import build, state_tensors
 from umiak_workers.models.export import export_graph, normalised
 from umiak_workers.models.loop import ends_the_process
 from umiak_workers.models.views import View, ViewFit
+from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.box_scoring import photo_matches
-from umiak_workers.predictors.detection import OnnxBoxes, OnnxDetector, boxes_of, record_golden
+from umiak_workers.predictors.detection import OnnxBoxes, OnnxDetector, boxes_of
 from umiak_workers.predictors.onnx import OnnxGraph
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 

@@ -19,8 +19,9 @@ from umiak_workers.models.export import normalised
 from umiak_workers.models.joint_lessons import JointBatches, fit_joints, targets
 from umiak_workers.models.jointnet import keypoint_loss
 from umiak_workers.models.views import View, ViewFit
+from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.joint_scoring import photo_hits
-from umiak_workers.predictors.keypoints import OnnxJoints, OnnxKeypoints, pose_of, record_golden
+from umiak_workers.predictors.keypoints import OnnxJoints, OnnxKeypoints, pose_of
 
 COUNT = len(JOINTS)
 CLOUD: dict[str, Any] = {"joints": COUNT, "width": 4, "channels": 12, "stages": 4}

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from umiak_workers.contract.artefact import Architecture, Card, InputSpec, OutputSpec
 from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.model import Golden, Model
-from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter, record_golden
+from umiak_workers.predictors.answering import record_golden
+from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, spare_tensors, strip
 
 WEIGHTS: dict[str, Any] = {

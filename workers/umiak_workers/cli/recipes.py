@@ -20,7 +20,8 @@ from umiak_workers.models.build import LAYER_SETS, build, rebuild, state_tensors
 from umiak_workers.models.export import export_graph
 from umiak_workers.models.loop import FitReport, Progress
 from umiak_workers.models.train import FitConfig, fit
-from umiak_workers.predictors.onnx import OnnxGraph, record_golden
+from umiak_workers.predictors.answering import record_golden
+from umiak_workers.predictors.onnx import OnnxGraph
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 from umiak_workers.predictors.scoring import total_counts
 

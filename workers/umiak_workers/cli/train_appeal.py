@@ -26,7 +26,7 @@ from umiak_workers.models.export import Deployed, export_graph
 from umiak_workers.models.loop import Progress
 from umiak_workers.models.rfnet import RFNetConfig
 from umiak_workers.models.train import FitConfig, fit
-from umiak_workers.predictors.onnx import record_golden
+from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 from umiak_workers.predictors.segmentation import SegmentationOutput, fitted, grown_labels
 

@@ -26,7 +26,8 @@ from umiak_workers.models.build import LAYER_SETS, build, state_tensors
 from umiak_workers.models.classifier_train import ClassBatches, ClassFitConfig, fit_classifier
 from umiak_workers.models.export import export_graph
 from umiak_workers.models.loop import FitReport, Progress
-from umiak_workers.predictors.classification import ClassifierGraph, record_golden
+from umiak_workers.predictors.answering import record_golden
+from umiak_workers.predictors.classification import ClassifierGraph
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 
 HELD_BACK = 5

@@ -10,11 +10,11 @@ from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError
 from umiak_workers.contract.messages import Scores, Task
 from umiak_workers.core.model import Golden, Model, Tensors
-from umiak_workers.predictors import classification, detection, keypoints, onnx
-from umiak_workers.predictors.classification import OnnxClassifier
-from umiak_workers.predictors.detection import OnnxDetector
-from umiak_workers.predictors.keypoints import OnnxKeypoints
-from umiak_workers.predictors.onnx import OnnxSegmenter
+from umiak_workers.predictors.classification import ClassifierGraph, OnnxClassifier
+from umiak_workers.predictors.detection import OnnxBoxes, OnnxDetector
+from umiak_workers.predictors.keypoints import OnnxJoints, OnnxKeypoints
+from umiak_workers.predictors.onnx import BoundGraph, OnnxGraph, OnnxSegmenter
+from umiak_workers.predictors.segmentation import fitted
 
 
 class Said(Protocol):
@@ -55,19 +55,17 @@ class Answering(Protocol):
         ...
 
 
+GRAPHS: Mapping[str, type[BoundGraph]] = {
+    kind.task: kind for kind in (OnnxGraph, ClassifierGraph, OnnxBoxes, OnnxJoints)
+}
+"""Task -> what runs a graph of it."""
 LOADERS: Mapping[str, Callable[[Model, int], Answering]] = {
-    "semantic-segmentation": OnnxSegmenter,
-    "image-classification": OnnxClassifier,
-    "object-detection": OnnxDetector,
-    "keypoint-detection": OnnxKeypoints,
+    OnnxSegmenter.task: OnnxSegmenter,
+    OnnxClassifier.task: OnnxClassifier,
+    OnnxDetector.task: OnnxDetector,
+    OnnxKeypoints.task: OnnxKeypoints,
 }
 """Task -> (model, CPU threads) -> a loaded model."""
-_RECORDERS: Mapping[str, Callable[[Card, bytes, Tensors, NDArray[np.uint8], float], Golden]] = {
-    "semantic-segmentation": onnx.record_golden,
-    "image-classification": classification.record_golden,
-    "object-detection": detection.record_golden,
-    "keypoint-detection": keypoints.record_golden,
-}
 
 
 def answering(model: Model, threads: int, task: Task) -> Answering:
@@ -85,11 +83,14 @@ def loaded(model: Model, threads: int) -> Answering:
     return LOADERS[card.task](model, threads)
 
 
-def record_golden(card: Card, graph: bytes, weights: Tensors, image: NDArray[np.uint8], tolerance: float) -> Golden:
-    """What this model answers to `image` now, kept to recognise it later; see the recorder of its task."""
-    if card.task not in _RECORDERS:
-        raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(_RECORDERS)} have")
-    return _RECORDERS[card.task](card, graph, weights, image, tolerance)
+def record_golden(
+    card: Card, graph: bytes, weights: Tensors, image: NDArray[np.uint8], tolerance: float = 0.01
+) -> Golden:
+    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
+    if card.task not in GRAPHS:
+        raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(GRAPHS)} have")
+    small = fitted(image, card.input.width, card.input.height)
+    return Golden(small, GRAPHS[card.task](card, graph, weights, threads=1).predict(small).logits, tolerance)
 
 
 def check_golden(model: Model) -> None:

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import InvalidPrediction
 from umiak_workers.contract.messages import Scores
-from umiak_workers.core.model import Golden, Model, Tensors
 from umiak_workers.core.scores import gate_scores, softmax
 from umiak_workers.core.tasks.classification import pack
-from umiak_workers.predictors.onnx import BoundGraph
-from umiak_workers.predictors.segmentation import Image, check_golden, fitted
+from umiak_workers.predictors.onnx import BoundGraph, FromArtefact
+from umiak_workers.predictors.segmentation import Image
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,7 @@ class ClassificationOutput:
 class ClassifierGraph(BoundGraph):
     """A classification graph."""
 
-    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
-        super().__init__("image-classification", card, graph, weights, threads)
+    task = "image-classification"
 
     def predict(self, image: Image) -> ClassificationOutput:
         """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
@@ -67,20 +64,5 @@ class ClassifierGraph(BoundGraph):
         return ClassificationOutput(self.card.classes, logits[0])
 
 
-class OnnxClassifier(ClassifierGraph):
-    """A model of an artefact, with its digest and golden input."""
-
-    def __init__(self, model: Model, threads: int) -> None:
-        super().__init__(model.card, model.graph, model.weights, threads)
-        self.digest: str = model.digest
-        self._golden = model.golden
-
-    def check_golden(self) -> None:
-        """Answer the golden input; raises InvalidPrediction if the answer is not the recorded one."""
-        check_golden(self.predict(self._golden.image), self._golden)
-
-
-def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tolerance: float = 0.01) -> Golden:
-    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
-    small = fitted(image, card.input.width, card.input.height)
-    return Golden(small, ClassifierGraph(card, graph, weights, threads=1).predict(small).logits, tolerance)
+class OnnxClassifier(FromArtefact, ClassifierGraph):
+    """A classification model."""

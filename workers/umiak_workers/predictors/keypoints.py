@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.messages import Scores
 from umiak_workers.core.keypoints import Pose, encode_joints
-from umiak_workers.core.model import Golden, Model, Tensors
 from umiak_workers.core.scores import certainty_scores
-from umiak_workers.predictors.onnx import BoundGraph
-from umiak_workers.predictors.segmentation import Image, check_golden, checked_logits, fitted
+from umiak_workers.predictors.onnx import BoundGraph, FromArtefact
+from umiak_workers.predictors.segmentation import Image, checked_logits
 
 
 @dataclass(frozen=True)
@@ -41,13 +39,9 @@ class KeypointOutput:
 
 
 class OnnxJoints(BoundGraph):
-    """A key point graph bound to its weights and ready on `threads` CPU threads.
+    """A key point graph."""
 
-    Raises ArtefactError if graph, weights and card disagree, or for a model of another task.
-    """
-
-    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
-        super().__init__("keypoint-detection", card, graph, weights, threads)
+    task = "keypoint-detection"
 
     def predict(self, image: Image) -> KeypointOutput:
         """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
@@ -55,23 +49,8 @@ class OnnxJoints(BoundGraph):
         return KeypointOutput(self.card.classes, pose_of(logits, image.shape[0], image.shape[1]), logits)
 
 
-class OnnxKeypoints(OnnxJoints):
-    """A model of an artefact, with its digest and golden input."""
-
-    def __init__(self, model: Model, threads: int) -> None:
-        super().__init__(model.card, model.graph, model.weights, threads)
-        self.digest: str = model.digest
-        self._golden = model.golden
-
-    def check_golden(self) -> None:
-        """Answer the golden input; raises InvalidPrediction if the answer is not the recorded one."""
-        check_golden(self.predict(self._golden.image), self._golden)
-
-
-def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tolerance: float = 0.01) -> Golden:
-    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
-    small = fitted(image, card.input.width, card.input.height)
-    return Golden(small, OnnxJoints(card, graph, weights, threads=1).predict(small).logits, tolerance)
+class OnnxKeypoints(FromArtefact, OnnxJoints):
+    """A key point model."""
 
 
 def pose_of(logits: NDArray[np.float32], height: int, width: int) -> Pose:

@@ -1,6 +1,6 @@
 """Models on ONNX Runtime, without torch: what an edge runs. Any graph by its card, and the segmenter."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -10,10 +10,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError, InvalidPrediction
 from umiak_workers.contract.messages import Task
-from umiak_workers.core.model import Golden, Model, Tensors
+from umiak_workers.core.model import Model, Tensors
 from umiak_workers.predictors.onnx_graph import bind
 from umiak_workers.predictors.segmentation import (
     Image,
+    Scored,
     SegmentationOutput,
     check_golden,
     checked_appeal,
@@ -36,18 +37,24 @@ _RUNTIME_ERRORS = (
 
 
 class BoundGraph:
-    """A graph of a `task` bound to its weights and ready on `threads` CPU threads.
+    """A graph bound to its weights and ready on `threads` CPU threads; each task has a class of its own.
 
-    Raises ArtefactError if graph, weights and card disagree.
+    Raises ArtefactError if graph, weights and card disagree, or for a model of another task.
     """
 
-    def __init__(self, task: Task, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
-        if card.task != task:
-            raise ArtefactError(f"{card.name} is a {card.task} model, this needs one of {task}")
+    task: ClassVar[Task]
+
+    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+        if card.task != self.task:
+            raise ArtefactError(f"{card.name} is a {card.task} model, this needs one of {self.task}")
         self.card = card
         self._session = _session(bind(graph, weights, card.training_only), threads)
         _fits(self._session, card)
         self._wanted = [name for name in _named(card) if name]
+
+    def predict(self, image: Image) -> Scored:
+        """Answer one HxWx3 uint8 photo of any size, as the task does; raises InvalidInput or InvalidPrediction."""
+        raise NotImplementedError
 
     def answers(self, image: Image) -> dict[str, NDArray[Any]]:
         """The graph's outputs by name for one HxWx3 uint8 photo of any size; raises InvalidInput, InvalidPrediction."""
@@ -63,8 +70,7 @@ class BoundGraph:
 class OnnxGraph(BoundGraph):
     """A segmentation graph."""
 
-    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
-        super().__init__("semantic-segmentation", card, graph, weights, threads)
+    task = "semantic-segmentation"
 
     def predict(self, image: Image) -> SegmentationOutput:
         """Answer one HxWx3 uint8 photo of any size; raises InvalidInput or InvalidPrediction."""
@@ -87,8 +93,8 @@ class OnnxGraph(BoundGraph):
         return found
 
 
-class OnnxSegmenter(OnnxGraph):
-    """A model of an artefact, with its digest and golden input."""
+class FromArtefact(BoundGraph):
+    """A graph of an artefact, with its digest and golden input; stands before the class of its task."""
 
     def __init__(self, model: Model, threads: int) -> None:
         super().__init__(model.card, model.graph, model.weights, threads)
@@ -100,10 +106,8 @@ class OnnxSegmenter(OnnxGraph):
         check_golden(self.predict(self._golden.image), self._golden)
 
 
-def record_golden(card: Card, graph: bytes, weights: Tensors, image: Image, tolerance: float = 0.01) -> Golden:
-    """What this model answers to `image` now, kept to recognise it later; the image is resized to the card's input."""
-    small = fitted(image, card.input.width, card.input.height)
-    return Golden(small, OnnxGraph(card, graph, weights, threads=1).predict(small).logits, tolerance)
+class OnnxSegmenter(FromArtefact, OnnxGraph):
+    """A segmentation model."""
 
 
 def _named(card: Card) -> tuple[str | None, ...]:

@@ -24,7 +24,7 @@ from umiak_workers.contract.artefact import Card
 from umiak_workers.contract.errors import ArtefactError, UmiakError
 from umiak_workers.core.model import Golden, Model, Tensors
 from umiak_workers.datasets.sample import Dataset
-from umiak_workers.predictors.onnx import record_golden
+from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, strip
 from umiak_workers.predictors.onnx_rewrite import add_labels, feed_bytes, folded, values, without_labels
 from umiak_workers.predictors.segmentation import Image, fed, fitted

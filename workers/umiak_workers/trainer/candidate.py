@@ -10,7 +10,8 @@ from umiak_workers.core.metrics import mean_iou
 from umiak_workers.core.model import Model, Tensors
 from umiak_workers.core.promotion import Measured
 from umiak_workers.datasets.sample import Listed
-from umiak_workers.predictors.onnx import OnnxGraph, record_golden
+from umiak_workers.predictors.answering import record_golden
+from umiak_workers.predictors.onnx import OnnxGraph
 from umiak_workers.predictors.scoring import total_counts
 from umiak_workers.trainer.material import Material
 
