@@ -56,6 +56,7 @@ FULL = {
         "sam": {"uri": "builtin:sam", "digest": DIGESTS[5]},
         "labeller": {"uri": "builtin:labeller", "digest": DIGESTS[6]},
         "fusion": {"vote": "majority", "minimumArea": 5, "margin": 0.25, "prompts": 8, "minimumQuality": 0.5},
+        "batch": 4,
         "resources": {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"cpu": 2, "memory": "2048Mi"}},
     },
     "edge": {

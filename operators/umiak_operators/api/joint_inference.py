@@ -150,6 +150,7 @@ class Cloud(Spec):
     sam: Model | None = None
     labeller: Model | None = None
     fusion: Fusion = Fusion()
+    batch: Annotated[int, Field(ge=1, le=16)] = 1
     resources: Resources = Resources()
 
     @model_validator(mode="after")

@@ -47,6 +47,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         sam=_source(cloud.sam),
         labeller=_source(cloud.labeller),
         fusion=Fusion(**cloud.fusion.model_dump()),
+        batch=cloud.batch,
     )
     return Part(
         role="cloud",

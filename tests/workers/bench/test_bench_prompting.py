@@ -8,7 +8,7 @@ import pytest
 
 from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.bench.prompting import NONE, PromptingBench, Row, about_areas, about_both, about_doubt
-from umiak_workers.bench.sam_throughput import SIZES, Request, batches, request
+from umiak_workers.bench.sam_throughput import SIZES, Request, batches, request, served
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.masks import Prompt
@@ -132,6 +132,15 @@ def test_labels_of_other_classes_and_photos_without_are_refused(edge: OnnxSegmen
         bench.run("photos", photos(2, None), lambda: None)
     strange[0, 0] = 255
     assert bench.run("photos", photos(1, strange), lambda: None)
+
+
+def test_requests_that_wait_are_embedded_in_every_size(edge: OnnxSegmenter) -> None:
+    cutter = Cutter()
+    found = served(edge, None, cutter, [sample.image for sample in photos(9).samples], rounds=1)
+    assert [batch.size for batch in found] == list(SIZES)
+    assert sum(cutter.encoded) == 9 * len(SIZES)
+    assert max(cutter.encoded) == max(SIZES)
+    assert all(batch.per_second > 0 for batch in found)
 
 
 def test_batches_encode_the_same_photos_in_every_size() -> None:

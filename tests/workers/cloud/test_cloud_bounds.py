@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,30 +22,35 @@ RECEIPT = Receipt(frame="edge-1/http/1", digest="sha256:" + "0" * 64, outcome="s
 HEADER, PHOTO, LABEL = sample("edge-1/http/1", b"photo")
 
 
+def thunks(most: int) -> WaitingRoom[Callable[[], object], object]:
+    """A room whose questions are their own answers."""
+    return WaitingRoom(most, 1, list)
+
+
 async def test_one_more_than_may_wait_is_told_to_come_back() -> None:
-    room, door = WaitingRoom(2), threading.Event()
-    running = [asyncio.create_task(room.run(door.wait, Stages())) for _ in range(2)]
+    room, door = thunks(2), threading.Event()
+    running = [asyncio.create_task(room.ask(door.wait, Stages())) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="2 examples"):
-        await room.run(door.wait, Stages())
+        await room.ask(door.wait, Stages())
     door.set()
     assert await asyncio.gather(*running) == [True, True]
     stages = Stages()
-    assert await room.run(lambda: 7, stages) == 7
+    assert await room.ask(lambda: 7, stages) == 7
     assert "wait" in stages.milliseconds
     room.close()
 
 
 async def test_jobs_run_one_at_a_time_in_their_order() -> None:
-    room, seen = WaitingRoom(8), list[int]()
-    await asyncio.gather(*(room.run(lambda number=number: seen.append(number), Stages()) for number in range(8)))
+    room, seen = thunks(8), list[int]()
+    await asyncio.gather(*(room.ask(lambda number=number: seen.append(number), Stages()) for number in range(8)))
     assert seen == list(range(8))
     room.close()
 
 
 async def test_a_caller_that_leaves_frees_its_place_when_the_job_is_done() -> None:
-    room, door = WaitingRoom(1), threading.Event()
-    task = asyncio.create_task(room.run(door.wait, Stages()))
+    room, door = thunks(1), threading.Event()
+    task = asyncio.create_task(room.ask(door.wait, Stages()))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.sleep(0)
@@ -53,8 +58,57 @@ async def test_a_caller_that_leaves_frees_its_place_when_the_job_is_done() -> No
     door.set()
     while room.waiting:
         await asyncio.sleep(0.01)
-    assert await room.run(lambda: 1, Stages()) == 1
+    assert await room.ask(lambda: 1, Stages()) == 1
     room.close()
+
+
+async def test_what_waits_meanwhile_is_begun_together() -> None:
+    batches, door = list[list[int]](), threading.Event()
+
+    def begin(questions: Sequence[int]) -> list[Callable[[], int]]:
+        batches.append(list(questions))
+        door.wait()
+        return [lambda question=question: 10 // question for question in questions]
+
+    room, stages = WaitingRoom(9, 3, begin), [Stages() for _ in range(6)]
+    first = asyncio.create_task(room.ask(1, stages[0]))
+    while not batches:
+        await asyncio.sleep(0.01)
+    rest = [asyncio.create_task(room.ask(*both)) for both in zip((1, 2, 0, 4, 5), stages[1:], strict=True)]
+    await asyncio.sleep(0)
+    door.set()
+    assert await first == 10
+    answers = await asyncio.gather(*rest, return_exceptions=True)
+    assert batches == [[1], [1, 2, 0], [4, 5]]
+    assert isinstance(answers.pop(2), ZeroDivisionError)  # its own trouble only
+    assert answers == [10, 5, 2, 2]
+    assert all("wait" in one.milliseconds for one in stages)
+    room.close()
+
+
+async def test_trouble_with_the_beginning_is_everybodys_and_the_room_goes_on() -> None:
+    def begin(questions: Sequence[int]) -> list[Callable[[], int]]:
+        if 0 in questions:
+            raise RuntimeError("out of memory")
+        return [lambda question=question: question for question in questions]
+
+    room = WaitingRoom(9, 4, begin)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        await room.ask(0, Stages())
+    assert await room.ask(3, Stages()) == 3
+    assert room.waiting == 0
+    room.close()
+
+
+async def test_a_room_that_closes_lets_those_who_wait_go() -> None:
+    room, door = thunks(3), threading.Event()
+    running = [asyncio.create_task(room.ask(door.wait, Stages())) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    room.close()
+    door.set()
+    first, *rest = await asyncio.gather(*running, return_exceptions=True)
+    assert first is True
+    assert all(isinstance(one, asyncio.CancelledError) for one in rest)
 
 
 async def test_a_receipt_comes_back() -> None:

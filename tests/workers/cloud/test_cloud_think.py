@@ -10,6 +10,7 @@ from cloud_kit import Tiny, box
 from umiak_workers.adapters.artefacts import load_model
 from umiak_workers.cloud import think
 from umiak_workers.cloud.cache import Cache
+from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.think import Opinion, Thinker, working_size
@@ -61,12 +62,17 @@ class Stencil:
 
     def __init__(self, mask: np.ndarray, quality: float = 1.0, error: str = "") -> None:
         self._mask, self._quality, self._error = mask, quality, error
-        self.encoded = 0
+        self.encoded: list[int] = []
         self.asked: list[tuple[Prompt, ...]] = []
 
     def encode(self, image: np.ndarray) -> Embedding:
-        self.encoded += 1
-        return Embedding(np.zeros((1, 1, 1, 1), np.float32), image.shape[0], image.shape[1])
+        return self.encode_all((image,))[0]
+
+    def encode_all(self, images: Sequence[np.ndarray]) -> tuple[Embedding, ...]:
+        self.encoded.append(len(images))
+        if any(image.min() == image.max() for image in images):
+            raise InvalidPrediction("not finite")
+        return tuple(Embedding(np.zeros((1, 1, 1, 1), np.float32), *image.shape[:2]) for image in images)
 
     def decode(self, embedding: Embedding, prompts: Sequence[Prompt], height: int, width: int) -> Masks:
         if self._error:
@@ -139,8 +145,32 @@ def test_a_photo_is_embedded_once(edge: OnnxSegmenter) -> None:
     thinker = Thinker(None, sam, Fusion())
     for name in ("a", "a", "b"):
         thinker.think(name, IMAGE, edge, Stages())
-    assert sam.encoded == 2
+    assert sam.encoded == [1, 1]
     assert (thinker.embeddings.hits, thinker.embeddings.misses) == (1, 2)
+
+
+def test_photos_are_embedded_together_and_answered_as_if_alone(
+    tiny: Tiny, edge: OnnxSegmenter, labeller: OnnxSegmenter
+) -> None:
+    photos = [IMAGE, np.ascontiguousarray(IMAGE[::-1]), np.ascontiguousarray(IMAGE[:40, :56])]
+    sam = load_sam(load_model(tiny.sam))
+    alone = [Thinker(labeller, sam, TRUSTING).think("", photo, edge, Stages()) for photo in photos]
+    questions = [Question("", photo, edge, Stages()) for photo in photos]
+    together = [answer() for answer in Thinker(labeller, sam, TRUSTING).think_all(questions)]
+    for one, other in zip(alone, together, strict=True):
+        assert np.mean(one.labels == other.labels) > 0.999
+        assert np.allclose(one.probability, other.probability, atol=1e-3)
+    assert len({one.stages.milliseconds["sam_encode"] > 0 for one in questions}) == 1
+
+
+def test_a_photo_that_cannot_be_embedded_costs_the_others_nothing(edge: OnnxSegmenter) -> None:
+    sam, flat = Stencil(np.ones((64, 96), bool)), np.full_like(IMAGE, 9)
+    thinker = Thinker(None, sam, TRUSTING)
+    thinker.think("known", IMAGE, edge, Stages())
+    names = {"known": IMAGE, "new": IMAGE, "flat": flat}
+    views = [one() for one in thinker.think_all([Question(name, names[name], edge, Stages()) for name in names])]
+    assert sam.encoded == [1, 2, 1, 1]  # the first alone, two together, then each of them alone
+    assert ["sam" in view.models for view in views] == [True, True, False]
 
 
 def test_prompts_are_bounded_and_in_the_photos_pixels(edge: OnnxSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,38 +1,35 @@
 """What the cloud's encoder could do: photos in batches instead of one at a time, and photos it has already seen.
 
-The cloud thinks about one photo at a time (`cloud/waiting.py`). Whether collecting several for one pass of the image
-encoder would pay is measured here, and so is how much of a whole request that pass is.
+The cloud's encoder takes up to `cloud.batch` of the photos that wait in one pass (`cloud/waiting.py`). Whether that
+pays is measured here: for the pass alone, for whole requests through the waiting room, and how much of a request it is.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.stages import Stages
-from umiak_workers.cloud.think import CACHE_BYTES, Thinker
+from umiak_workers.cloud.think import CACHE_BYTES, Opinion, Thinker
+from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract.config import Fusion
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.predictors.promptable import Embedding, Promptable
+from umiak_workers.predictors.promptable import Promptable
 from umiak_workers.predictors.segmentation import Segmenter
 
 Image = NDArray[np.uint8]
 SIZES = (1, 2, 4, 8)
 ROUNDS = 5
-
-
-class Batched(Promptable, Protocol):
-    """A promptable segmenter that can embed several photos at once."""
-
-    def encode_all(self, images: Sequence[Image]) -> tuple[Embedding, ...]: ...
+"""Passes over the photos where the encoder alone is timed; whole requests take longer and get three."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoding in batches of `size`: milliseconds per photo (p50), photos per second, times the pace of size 1."""
+    """In batches of `size`: milliseconds per photo (p50), photos per second, times the pace of size 1."""
 
     size: int
     milliseconds: float
@@ -57,7 +54,7 @@ class Request:
         return self.cold["sam_encode"] / sum(self.cold.values()) * max(0.0, 1 - 1 / gain)
 
 
-def batches(sam: Batched, photos: Sequence[Image]) -> list[Batch]:
+def batches(sam: Promptable, photos: Sequence[Image]) -> list[Batch]:
     """Every size on the same photos, in turn, nothing remembered; raises ConfigError for too few or equal photos."""
     whole = photos[: len(photos) // max(SIZES) * max(SIZES)]
     if not whole or len({photo.tobytes() for photo in whole}) < len(whole):
@@ -67,11 +64,21 @@ def batches(sam: Batched, photos: Sequence[Image]) -> list[Batch]:
     for _ in range(ROUNDS):
         for size in SIZES:
             taken[size] += [_encoded(sam, whole[at : at + size]) / size for at in range(0, len(whole), size)]
-    alone = float(np.median(taken[1]))
-    return [
-        Batch(size, each, 1000 / each, alone / each)
-        for size, each in ((size, float(np.median(values))) for size, values in taken.items())
-    ]
+    return _compared(taken)
+
+
+def served(
+    edge: Segmenter, labeller: Segmenter | None, sam: Promptable, photos: Sequence[Image], rounds: int = 3
+) -> list[Batch]:
+    """Whole requests for distinct photos that all wait at once, by how many the encoder takes; nothing remembered."""
+    thinker = Thinker(labeller, sam, Fusion())
+    taken: dict[int, list[float]] = {size: [] for size in SIZES}
+    for _ in range(rounds):
+        for size in SIZES:
+            begun = time.perf_counter()
+            asyncio.run(_asked(WaitingRoom(len(photos), size, thinker.think_all), edge, photos))
+            taken[size].append((time.perf_counter() - begun) * 1000 / len(photos))
+    return _compared(taken)
 
 
 def request(edge: Segmenter, labeller: Segmenter | None, sam: Promptable, photos: Sequence[Image]) -> Request:
@@ -86,7 +93,18 @@ def request(edge: Segmenter, labeller: Segmenter | None, sam: Promptable, photos
     return Request(_medians(cold), _medians(warm), size, CACHE_BYTES // size)
 
 
-def _encoded(sam: Batched, photos: Sequence[Image]) -> float:
+async def _asked(room: WaitingRoom[Question, Opinion], edge: Segmenter, photos: Sequence[Image]) -> None:
+    questions = [Question("", photo, edge, Stages()) for photo in photos]
+    await asyncio.gather(*(room.ask(one, one.stages) for one in questions))
+    room.close()
+
+
+def _compared(taken: dict[int, list[float]]) -> list[Batch]:
+    medians = {size: float(np.median(values)) for size, values in taken.items()}
+    return [Batch(size, each, 1000 / each, medians[1] / each) for size, each in medians.items()]
+
+
+def _encoded(sam: Promptable, photos: Sequence[Image]) -> float:
     begun = time.perf_counter()
     sam.encode_all(photos)
     return (time.perf_counter() - begun) * 1000

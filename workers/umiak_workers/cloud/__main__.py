@@ -17,7 +17,6 @@ from umiak_workers.cloud.edge_models import EdgeModels
 from umiak_workers.cloud.metrics import CloudMetrics
 from umiak_workers.cloud.minds import Mind, mind
 from umiak_workers.cloud.store import Store
-from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, ModelSource
 from umiak_workers.contract.endpoints import HUB
 from umiak_workers.contract.errors import Unavailable
@@ -54,14 +53,14 @@ def wired(loaded: Loaded[CloudConfig], key: bytes, hub: HubClient, state: Path) 
     config = loaded.config
     models = EdgeModels(state / "edge-models", config.model_cache_bytes, config.threads, hub.fetch_model, config.task)
     store = Store(partial(hub.put_sample, config.namespace, config.resource))
-    return Cloud(config, key, models, store, WaitingRoom(config.max_waiting), CloudMetrics())
+    return Cloud(config, key, models, store, CloudMetrics())
 
 
 async def _load(cloud: Cloud, state: Path) -> None:
     """Load labeller and SAM, again and again while their source is away; a model that is wrong ends the process."""
-    while cloud.thinker is None:
+    while cloud.desk.mind is None:
         try:
-            cloud.thinker = await asyncio.to_thread(thinker, cloud.config, state)
+            cloud.desk.mind = await asyncio.to_thread(thinker, cloud.config, state)
         except Unavailable as error:
             cloud.reason = str(error)
             log.warning("a model's source is away", reason=cloud.reason)

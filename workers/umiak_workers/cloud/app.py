@@ -12,21 +12,18 @@ from fastapi.responses import Response
 
 from umiak_workers.adapters import serving
 from umiak_workers.adapters.auth import Gate
-from umiak_workers.adapters.photo import decode_upload, media_of, upload_media_of
-from umiak_workers.cloud.cache import Cache
+from umiak_workers.adapters.photo import media_of, upload_media_of
+from umiak_workers.cloud.desk import Desk, Example, Thought
 from umiak_workers.cloud.edge_models import EdgeModels
 from umiak_workers.cloud.metrics import CloudMetrics
-from umiak_workers.cloud.minds import Mind, View
-from umiak_workers.cloud.regions import check_boxes
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.store import Store
-from umiak_workers.cloud.think import CACHE_BYTES
 from umiak_workers.cloud.waiting import WaitingRoom
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.config import CloudConfig
 from umiak_workers.contract.errors import InvalidInput, Refused, UmiakError, Unavailable
 from umiak_workers.contract.identity import Principal, verify_within
-from umiak_workers.contract.messages import CloudAnswerHeader, ExampleHeader, Receipt, Region, SampleHeader
+from umiak_workers.contract.messages import CloudAnswerHeader, ExampleHeader, Receipt, SampleHeader
 from umiak_workers.predictors.answering import Answering
 
 HEADER_BYTES = 64 * 1024
@@ -37,38 +34,30 @@ FETCHES = 4
 
 @dataclass
 class Cloud:
-    """What the route works with. `thinker` stays None until the models are loaded."""
+    """What the route works with."""
 
     config: CloudConfig
     key: bytes
     models: EdgeModels
     store: Store
-    room: WaitingRoom
     metrics: CloudMetrics
-    thinker: Mind | None = None
     reason: str = "the models are being loaded"
-    opinions: Cache[View] = field(default_factory=lambda: Cache(CACHE_BYTES))
     fetches: dict[str, "asyncio.Task[Answering]"] = field(default_factory=dict)
+    desk: Desk = field(init=False)
+    room: WaitingRoom[Example, Thought] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.config, self.metrics)
+        self.room = WaitingRoom(self.config.max_waiting, self.config.batch, self.desk.begin)
 
     def readiness(self) -> Mapping[str, object]:
         """Ready once labeller and SAM have answered their golden inputs."""
-        return {"ready": self.thinker is not None, "reason": "" if self.thinker else self.reason}
+        return {"ready": self.desk.mind is not None, "reason": "" if self.desk.mind else self.reason}
 
     def close(self) -> None:
         """Let go of the threads."""
         self.room.close()
         self.store.close()
-
-
-@dataclass(frozen=True)
-class Thought:
-    """An example that was thought about, cut to what was asked."""
-
-    opinion: View
-    regions: tuple[Region, ...]
-    pictures: tuple[bytes, ...]
-    whole: bytes
-    confidence: float
 
 
 def build(cloud: Cloud) -> FastAPI:
@@ -77,7 +66,7 @@ def build(cloud: Cloud) -> FastAPI:
     gate = Gate(partial(verify_within, cloud.key))
     cloud.metrics.watch("umiak_cloud_waiting", "Examples that run or wait", lambda: cloud.room.waiting)
     cloud.metrics.watch("umiak_cloud_edge_models", "Edge models kept ready", lambda: len(cloud.models))
-    cloud.metrics.watch("umiak_cloud_cache_bytes", "Answers remembered", lambda: cloud.opinions.bytes)
+    cloud.metrics.watch("umiak_cloud_cache_bytes", "Answers remembered", lambda: cloud.desk.opinions.bytes)
 
     @app.post(routes.EXAMPLES)
     async def example(request: Request, who: Annotated[Principal, Depends(gate)]) -> Response:
@@ -95,14 +84,14 @@ def build(cloud: Cloud) -> FastAPI:
 
 async def _answer(cloud: Cloud, request: Request, who: Principal) -> Response:
     _may_ask(who, cloud.config)
-    if cloud.thinker is None:
+    if cloud.desk.mind is None:
         raise Unavailable(cloud.reason)
     cloud.room.check()
     body = await serving.read_body(request, cloud.config.max_image_bytes + HEADER_BYTES)
     header, photo = read_example(body, request.headers.get(wire.HEADER_LENGTH), who, cloud.config)
     edge = await _edge_model(cloud, header.model.digest)
-    stages, thinker = Stages(), cloud.thinker
-    thought = await cloud.room.run(lambda: _think(cloud, thinker, header, photo, edge, stages), stages)
+    stages = Stages()
+    thought = await cloud.room.ask(Example(header, photo, edge, stages), stages)
     with stages.timed("store"):
         receipt = await _keep(cloud, header, photo, thought) if header.keep else None
     cloud.metrics.took(stages.milliseconds)
@@ -165,33 +154,6 @@ def _fetched(cloud: Cloud, digest: str, task: "asyncio.Task[Answering]") -> None
     del cloud.fetches[digest]
     if not task.cancelled():
         task.exception()  # read, so that callers who left do not make a warning of it
-
-
-def _think(
-    cloud: Cloud, thinker: Mind, header: ExampleHeader, photo: bytes, edge: Answering, stages: Stages
-) -> Thought:
-    """Runs in the thinking thread. The same photo and edge model are thought about once; what is not to be kept is
-    neither looked up nor remembered, so that measurements measure."""
-    name = f"{header.digest} {edge.digest}"
-    opinion = cloud.opinions.get(name) if header.keep else None
-    if opinion is None:
-        with stages.timed("decode"):
-            image = decode_upload(photo, cloud.config.max_image_bytes, cloud.config.max_image_pixels)
-        check_boxes(header.regions, image.shape[0], image.shape[1])
-        opinion = thinker.think(header.digest if header.keep else "", image, edge, stages)
-        if header.keep:
-            cloud.opinions.put(name, opinion, opinion.nbytes)
-        cloud.metrics.masks.inc(opinion.masks)
-    else:
-        cloud.metrics.remembered.inc()
-        check_boxes(header.regions, *opinion.size)
-    with stages.timed("encode"):
-        regions, pictures = opinion.answers(header.regions if header.answer else ())
-        whole, confidence = pictures[0], regions[0].confidence
-        if header.keep and header.regions and header.answer:
-            (everything,), (whole,) = opinion.answers(())
-            confidence = everything.confidence
-    return Thought(opinion, regions if header.answer else (), pictures if header.answer else (), whole, confidence)
 
 
 async def _keep(cloud: Cloud, header: ExampleHeader, photo: bytes, thought: Thought) -> Receipt | None:

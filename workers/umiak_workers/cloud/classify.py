@@ -1,12 +1,13 @@
 """What the cloud thinks of one photo where the question is its class: a larger labeller, or both models together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from umiak_workers.cloud.question import Question, one_by_one
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.whole import same_classes, whole_photo
 from umiak_workers.contract.config import Fusion
@@ -48,8 +49,12 @@ class Classifier:
     def __init__(self, labeller: Answering, fusion: Fusion) -> None:
         self._labeller, self._fusion = labeller, fusion
 
+    def think_all(self, questions: Sequence[Question]) -> Sequence[Callable[[], ClassView]]:
+        """See Mind.think_all."""
+        return one_by_one(self.think, questions)
+
     def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> ClassView:
-        """See Mind.think; nothing is remembered here. A labeller that cannot answer is left out."""
+        """See Mind.think_all; nothing is remembered here. A labeller that cannot answer is left out."""
         same_classes(edge, self._labeller)
         models = {"edge": edge.digest}
         with stages.timed("edge"):

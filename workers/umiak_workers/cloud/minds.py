@@ -3,11 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from umiak_workers.cloud.classify import Classifier
-from umiak_workers.cloud.stages import Stages
+from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.think import Thinker
 from umiak_workers.cloud.whole import LabellerAlone
 from umiak_workers.contract.config import Fusion
@@ -53,11 +50,11 @@ class View(Protocol):
 class Mind(Protocol):
     """The cloud's own models of one task. For one thread at a time."""
 
-    def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> View:
-        """What the cloud thinks of an HxWx3 uint8 photo called `name` (empty: nothing is remembered).
+    def think_all(self, questions: Sequence[Question]) -> Sequence[Callable[[], View]]:
+        """Do what is faster for several photos at once; the rest is for each alone, in their order.
 
-        Raises Unavailable if edge model and labeller speak of different classes, and Refused 422 if the edge model
-        cannot answer this photo.
+        That rest answers what the cloud thinks of a photo. It raises Unavailable if edge model and labeller speak of
+        different classes, and Refused 422 if the edge model cannot answer this photo.
         """
         ...
 

@@ -5,8 +5,10 @@ the upload names; the masks come from a promptable segmenter, asked about the ar
 """
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from umiak_workers.cloud.cache import Cache
+from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract.config import Fusion
@@ -70,11 +73,17 @@ class Thinker:
         self.embeddings: Cache[Embedding] = Cache(CACHE_BYTES)
 
     def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> Opinion:
-        """The opinion on an HxWx3 uint8 photo called `name` (its digest; empty: nothing is remembered).
+        """The opinion on a single photo; see Question and think_all."""
+        return self.think_all([Question(name, image, edge, stages)])[0]()
 
-        Raises Unavailable if edge model and labeller speak of different classes, and Refused 422 if the edge model
-        cannot answer this photo; a labeller or promptable segmenter that cannot is left out.
-        """
+    def think_all(self, questions: Sequence[Question]) -> Sequence[Callable[[], Opinion]]:
+        """See Mind.think_all: photos are embedded together. A labeller or promptable segmenter that cannot answer is
+        left out."""
+        embeddings = self._embeddings(self._sam, questions) if self._sam else [None] * len(questions)
+        return [partial(self._opinion, *both) for both in zip(questions, embeddings, strict=True)]
+
+    def _opinion(self, question: Question, embedding: Embedding | None) -> Opinion:
+        image, edge, stages = question.image, question.edge, question.stages
         self._agree(edge)
         models = {"edge": edge.digest}
         with stages.timed("edge"):
@@ -88,7 +97,7 @@ class Thinker:
                 models["labeller"] = self._labeller.digest
         height, width = working_size(*image.shape[:2])
         grown = grown_logits(logits, height, width)
-        masks = self._masks(name, image, grown, stages)
+        masks = self._masks(embedding, grown, stages)
         if masks is not None and self._sam is not None:
             models["sam"] = self._sam.digest
         with stages.timed("vote"):
@@ -110,25 +119,44 @@ class Thinker:
             log.warning("the labeller is left out", reason=str(error))
             return None
 
-    def _masks(self, name: str, image: NDArray[np.uint8], logits: NDArray[np.float32], stages: Stages) -> Masks | None:
-        if self._sam is None:
+    def _masks(self, embedding: Embedding | None, logits: NDArray[np.float32], stages: Stages) -> Masks | None:
+        if self._sam is None or embedding is None:
             return None
         try:
-            with stages.timed("sam_encode"):
-                embedding = self._embedding(self._sam, name, image)
             with stages.timed("sam_decode"):
                 return ask(self._sam, embedding, logits, self._fusion)
         except InvalidPrediction as error:
             log.warning("masks are left out", reason=str(error))
             return None
 
-    def _embedding(self, sam: Promptable, name: str, image: NDArray[np.uint8]) -> Embedding:
-        found = self.embeddings.get(name) if name else None
-        if found is None:
-            found = sam.encode(image)
-        if name:
-            self.embeddings.put(name, found, int(found.features.nbytes))
+    def _embeddings(self, sam: Promptable, questions: Sequence[Question]) -> list[Embedding | None]:
+        found = list[Embedding | None]()
+        for one in questions:
+            with one.stages.timed("sam_encode"):
+                found.append(self.embeddings.get(one.name) if one.name else None)
+        missing = [number for number, embedding in enumerate(found) if embedding is None]
+        begun = time.perf_counter()
+        made = embedded(sam, [questions[number].image for number in missing])
+        took = (time.perf_counter() - begun) * 1000
+        for number, embedding in zip(missing, made, strict=True):
+            name, found[number] = questions[number].name, embedding
+            questions[number].stages.add("sam_encode", took)  # everybody waited for all of them
+            if name and embedding is not None:
+                self.embeddings.put(name, embedding, int(embedding.features.nbytes))
         return found
+
+
+def embedded(sam: Promptable, images: Sequence[NDArray[np.uint8]]) -> list[Embedding | None]:
+    """Photos embedded in one pass; None for one that cannot be, which the others do not suffer from."""
+    if not images:
+        return []
+    try:
+        return list(sam.encode_all(images))
+    except InvalidPrediction as error:
+        if len(images) > 1:
+            return [embedding for image in images for embedding in embedded(sam, [image])]
+        log.warning("masks are left out", reason=str(error))
+        return [None]
 
 
 def joined(edge: NDArray[np.float32], labeller: NDArray[np.float32], fusion: Fusion) -> NDArray[np.float32]:

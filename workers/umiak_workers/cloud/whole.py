@@ -1,12 +1,13 @@
 """What the cloud thinks of one photo where a larger labeller's answer stands: boxes, joints."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from umiak_workers.cloud.question import Question, one_by_one
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.contract.errors import InvalidInput, InvalidPrediction, Refused, Unavailable
 from umiak_workers.contract.messages import Box, Region, Scores
@@ -62,8 +63,12 @@ class LabellerAlone:
     def __init__(self, labeller: Answering) -> None:
         self._labeller = labeller
 
+    def think_all(self, questions: Sequence[Question]) -> Sequence[Callable[[], WholeView]]:
+        """See Mind.think_all."""
+        return one_by_one(self.think, questions)
+
     def think(self, name: str, image: NDArray[np.uint8], edge: Answering, stages: Stages) -> WholeView:
-        """See Mind.think; nothing is remembered here. Where the labeller cannot answer the edge model's answer is
+        """See Mind.think_all; nothing is remembered here. Where the labeller cannot answer the edge model's answer is
         given."""
         same_classes(edge, self._labeller)
         models = {"edge": edge.digest}

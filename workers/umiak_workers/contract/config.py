@@ -299,6 +299,8 @@ class CloudConfig(Config):
     max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
     max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests that may wait; one more gets 503 with Retry-After."""
+    batch: Annotated[int, Field(ge=1, le=16)] = 1
+    """Photos of those that wait that SAM's image encoder takes in one pass."""
     model_cache_bytes: Annotated[int, Field(ge=MiB)] = 2048 * MiB
 
     @model_validator(mode="after")

@@ -37,6 +37,10 @@ class Promptable(Protocol):
         """Embed one HxWx3 uint8 photo; raises InvalidInput or InvalidPrediction."""
         ...
 
+    def encode_all(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Embedding, ...]:
+        """Embed photos of any sizes in one pass, in their order; raises as `encode` does, for all of them at once."""
+        ...
+
     def decode(self, embedding: Embedding, prompts: Sequence[Prompt], height: int, width: int) -> Masks:
         """Answer prompts (pixels of the photo) with masks of `height` x `width`; raises InvalidPrediction."""
         ...
