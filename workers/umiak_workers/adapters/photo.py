@@ -16,6 +16,9 @@ Media = Literal["image/jpeg", "image/png"]
 """What cameras send, and all that is ever stored."""
 UploadMedia = Literal["image/jpeg", "image/png", "image/webp"]
 """What a router may send to be answered: besides photos as they came, foveated ones that it encoded itself."""
+EFFORT = 2
+"""libwebp's `method`, 0 fast to 6 small. From 3 on it searches rate against distortion: a tenth fewer bytes for
+three or four times the time, and time is what an edge device is short of (`umiak bench codec`, docs/adr/0014)."""
 _MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
@@ -52,7 +55,7 @@ def encode_foveated(image: NDArray[np.uint8], quality: int) -> bytes:
     """The WebP of an HxWx3 uint8 image; raises InvalidInput for one that the format does not hold (16383 pixels)."""
     file = io.BytesIO()
     try:
-        Image.fromarray(image).save(file, "WEBP", quality=quality)
+        Image.fromarray(image).save(file, "WEBP", quality=quality, method=EFFORT)
     except (KeyError, OSError, ValueError) as error:  # KeyError: a Pillow without this codec
         raise InvalidInput(f"{image.shape[1]}x{image.shape[0]} pixels cannot be WebP: {error}") from error
     return file.getvalue()

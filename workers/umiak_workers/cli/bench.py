@@ -13,6 +13,7 @@ from rich.table import Table
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
+from umiak_workers.cli.bench_codec import codec
 from umiak_workers.cli.bench_detection import detection
 from umiak_workers.cli.bench_edge import edge
 from umiak_workers.cli.bench_joint import joint
@@ -35,6 +36,7 @@ def bench() -> None:
 
 
 app.command("learning")(recovery)
+app.command("codec")(codec)
 app.command("detection")(detection)
 app.command("edge")(edge)
 app.command("joint")(joint)
