@@ -181,7 +181,8 @@ def test_nothing_to_learn_from_is_refused() -> None:
 
 
 def test_a_width_that_torch_cannot_train_channels_last_is_known() -> None:
-    assert ends_the_process(build("boxnet", {"classes": 1, "width": 8, "decoder": 8}))
+    for width in (4, 8, 12):
+        assert ends_the_process(build("boxnet", {"classes": 1, "width": width, "decoder": 8}))
     assert not ends_the_process(build("boxnet", {"classes": 1, "width": 16, "decoder": 8}))
     network = build("boxnet", {"classes": 1, "width": 8, "decoder": 8})
 
