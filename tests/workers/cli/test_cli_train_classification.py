@@ -62,6 +62,17 @@ def test_it_learns_what_it_is_shown_and_repeats(photos: Path, tmp_path: Path) ->
     assert chance < accuracy
 
 
+def test_a_run_goes_on_from_where_it_was_saved(photos: Path, tmp_path: Path) -> None:
+    saved = ("--data", photos, "--resume", tmp_path / "saved", "--epochs")
+    assert "8 steps, 2.0 epochs" in train("--out", tmp_path / "half" / "colours", *saved, "2")
+    assert "16 steps, 4.0 epochs" in train("--out", tmp_path / "whole" / "colours", *saved, "4")
+    assert "16 steps, 4.0 epochs" in train("--out", tmp_path / "again" / "colours", *saved, "4")
+    whole, again = (load_model(tmp_path / name / "colours") for name in ("whole", "again"))
+    assert whole.digest == again.digest != load_model(tmp_path / "half" / "colours").digest
+    with pytest.raises(ConfigError, match="a run with other settings"):
+        train("--out", tmp_path / "other", *saved, "4", "--seed", "9")
+
+
 def test_its_model_can_be_shown(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--data", photos, "--out", tmp_path / "colours", "--epochs", "1", "--val", photos)
     show(str(tmp_path / "colours"))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from umiak_workers.contract.errors import ConfigError, InvalidInput
-from umiak_workers.datasets.classified import Chosen, read_parts
+from umiak_workers.datasets.classified import ChosenPhotos, read_parts
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.datasets.yard import Yard
 from umiak_workers.datasets.yard_watch import (
@@ -61,7 +61,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
         (1, "dogs-a"),
     ]
     assert found[0].image[0, 0].tolist() == [1, 1, 1]
-    few = Chosen(found, (2, 0))
+    few = ChosenPhotos(found, (2, 0), found.classes)
     assert [few[index].kind for index in range(len(few))] == [1, 0]
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from umiak_workers.contract.errors import ConfigError, InvalidInput
 from umiak_workers.datasets.folder import open_folder
-from umiak_workers.datasets.sample import Joined, Listed, Picked, Sample, sequences, walk
+from umiak_workers.datasets.sample import Chosen, Joined, Listed, Sample, sequences, walk
 from umiak_workers.datasets.source import open_dataset
 from umiak_workers.datasets.yard import Yard
 
@@ -110,7 +110,7 @@ def test_a_sequence_is_what_its_names_begin_with_and_its_samples_can_be_picked()
     names = ("0001TP_006690", "night-3", "0001TP_006720", "alone")
     samples = Listed([Sample(grey, None, name) for name in names])
     assert sequences(samples) == {"0001TP": (0, 2), "night": (1,), "alone": (3,)}
-    picked = Picked(samples, (2, 3))
+    picked = Chosen(samples, (2, 3))
     assert [sample.name for sample in walk(picked)] == ["0001TP_006720", "alone"]
     with pytest.raises(IndexError):
         picked[2]

@@ -16,14 +16,14 @@ from umiak_workers.contract.errors import ConfigError
 from umiak_workers.contract.messages import Task
 from umiak_workers.contract.wire import explain
 from umiak_workers.core.model import Model
-from umiak_workers.datasets.source import portable
 from umiak_workers.models.build import LAYER_SETS, state_tensors
 from umiak_workers.models.export import export_graph
 from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 
-TOLERANCE = 0.01
-"""Largest difference of a golden logit."""
+OURS = "Apache-2.0"
+NOT_STATED = "not stated"
+"""Licences of procedural data, and of data of which nobody said one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Facts:
     size: tuple[int, int]
     """Height and width of the input in pixels."""
     data: tuple[str, ...]
+    """Its names, without what belongs to one machine."""
     licence: str
     made_by: str
 
@@ -52,7 +53,7 @@ class Packed:
     def write(self, out: Path, metrics: dict[str, float], image: NDArray[np.uint8]) -> str:
         """Write the folder with these figures; its digest. `image` HxWx3 uint8 becomes the golden input."""
         card = self.card.with_metrics(metrics, self.card.made_by)
-        golden = record_golden(card, self.graph, self.weights, image, TOLERANCE)
+        golden = record_golden(card, self.graph, self.weights, image)
         return write_artefact(out, card, self.graph, self.weights, golden)
 
 
@@ -66,7 +67,7 @@ def described(facts: Facts) -> Card:
             input=InputSpec(name="image", layout="NHWC", dtype="uint8", height=facts.size[0], width=facts.size[1]),
             outputs=OutputSpec(logits="logits"),
             architecture=facts.architecture,
-            data=tuple(DataSource(name=portable(uri), licence=facts.licence) for uri in facts.data),
+            data=tuple(DataSource(name=name, licence=facts.licence) for name in facts.data),
             licence=facts.licence,
             layer_sets=LAYER_SETS.get(facts.architecture.name, {}),
             made_by=facts.made_by,

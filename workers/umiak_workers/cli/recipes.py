@@ -12,7 +12,7 @@ from umiak_workers.contract.artefact import Architecture, Card, DataSource, Inpu
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import Counts, class_iou, mean_iou
 from umiak_workers.core.model import Model
-from umiak_workers.datasets.sample import Dataset, Joined, Picked, Span, sequences
+from umiak_workers.datasets.sample import Chosen, Dataset, Joined, Span, sequences
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.datasets.yard import CLASSES, PALETTE, VOID
 from umiak_workers.models.batches import Photometric
@@ -120,7 +120,7 @@ def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:
 def without(samples: Dataset, sequence: str) -> tuple[Dataset, Dataset]:
     """(all samples of other sequences, those of this one)."""
     held = sequences(samples)[sequence]
-    return Picked(samples, tuple(sorted(set(range(len(samples))) - set(held)))), Picked(samples, held)
+    return Chosen(samples, tuple(sorted(set(range(len(samples))) - set(held)))), Chosen(samples, held)
 
 
 def phases(recipe: Recipe) -> tuple[FitConfig, ...]:

@@ -1,6 +1,5 @@
 """`umiak train`: make a model from labelled photos, or make the built-in models again."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,9 @@ from rich.table import Table
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.cli.holdout import FIGURES, Holdout, leave_one_out
 from umiak_workers.cli.legend import find_legend
+from umiak_workers.cli.made_by import command_line, pace, short
 from umiak_workers.cli.recipes import BUILTIN, Made, Recipe, iou_by_class, make
-from umiak_workers.cli.train_appeal import appeal, short
+from umiak_workers.cli.train_appeal import appeal
 from umiak_workers.cli.train_classification import classification
 from umiak_workers.cli.train_detection import detection
 from umiak_workers.cli.train_keypoints import keypoints
@@ -134,7 +134,26 @@ def segmentation(
         partial=Partial(partial),
         checkpoint=resume,
     )
-    told = _command_line(data, val, legend, out, start, _numbers(fit, channels, decoder, blocks))
+    told = command_line(
+        "segmentation",
+        {
+            "data": list(map(portable, data)),
+            "val": list(map(portable, val)),
+            "legend": portable(legend) if legend else None,
+            "out": out.name,
+            "start": short(start) if start else None,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "decoder": decoder,
+            "blocks": blocks,
+            **pace(fit),
+            "crop": None if fit.crop == _usual_crop(height, width) else fit.crop,
+            "scale": None if scale == (1.0, 1.0) else scale,
+            "partial": partial or None,
+            "seed": seed,
+        },
+    )
     recipe = Recipe(
         name=out.name,
         data=tuple(data),
@@ -196,52 +215,6 @@ def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
 
 def _usual_crop(height: int, width: int) -> tuple[int, int]:
     return height * 5 // 6, width * 5 // 6
-
-
-def _numbers(fit: FitConfig, channels: int, decoder: int, blocks: int) -> dict[str, tuple[float, ...]]:
-    """The options that make this model again; those are left out that say what is usual."""
-    length = {"epochs": (fit.epochs,)} if fit.minutes is None else {"minutes": (fit.minutes,)}
-    unusual: dict[str, tuple[float, ...]] = {}
-    if fit.crop is not None and fit.crop != _usual_crop(fit.height, fit.width):
-        unusual["crop"] = fit.crop
-    if fit.zoom != Zoom():
-        unusual["scale"] = (fit.zoom.smallest, fit.zoom.largest)
-    if fit.partial.share:
-        unusual["partial"] = (fit.partial.share,)
-    return {
-        "height": (fit.height,),
-        "width": (fit.width,),
-        "channels": (channels,),
-        "decoder": (decoder,),
-        "blocks": (blocks,),
-        **length,
-        "batch": (fit.batch,),
-        "learning-rate": (fit.learning_rate,),
-        **unusual,
-        "seed": (fit.seed,),
-    }
-
-
-def _command_line(
-    data: list[str],
-    val: list[str],
-    legend: str | None,
-    out: Path,
-    start: str | None,
-    numbers: dict[str, tuple[float, ...]],
-) -> str:
-    """The command that makes this model again, for its card; folders by their last two names."""
-    words = ["umiak", "train", "segmentation"]
-    for uri in data:
-        words += ["--data", portable(uri)]
-    for uri in val:
-        words += ["--val", portable(uri)]
-    words += ["--legend", portable(legend)] if legend else []
-    words += ["--out", out.name]
-    words += ["--start", short(start)] if start else []
-    for name, values in numbers.items():
-        words += [f"--{name}", *(f"{value:g}" for value in values)]
-    return shlex.join(words)
 
 
 def run(recipe: Recipe, out: Path, threads: int | None) -> Made:

@@ -15,6 +15,8 @@ from rich.progress import Progress as Bar
 
 from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.adapters.modelstore import named_model
+from umiak_workers.cli.made_by import command_line, short
+from umiak_workers.cli.watch import ready
 from umiak_workers.contract.artefact import Architecture, Card
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.model import Model
@@ -70,10 +72,7 @@ def appeal(
 
         umiak train appeal --data photos/train --edge my-edge --cloud my-cloud --out my-gate --folds 2
     """
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    ready(out, threads)
     base, better = named_model(edge), named_model(cloud)
     pair = Pair(*_alike(base.card, better.card), edge_epochs, cloud_epochs)
     samples = open_dataset(str(data))
@@ -90,10 +89,21 @@ def appeal(
 
         lessons = out_of_fold(pair, samples, folds, School(seed, resume, report))
         network = with_head(base, lessons, steps, seed, report)
-    made_by = f"{base.card.made_by}; " + _command_line(
-        data, edge, cloud, out, (folds, edge_epochs, cloud_epochs, steps, seed)
+    told = command_line(
+        "appeal",
+        {
+            "data": portable(str(data)),
+            "edge": short(edge),
+            "cloud": short(cloud),
+            "out": out.name,
+            "folds": folds,
+            "edge-epochs": edge_epochs,
+            "cloud-epochs": cloud_epochs,
+            "steps": steps,
+            "seed": seed,
+        },
     )
-    digest = write(network, base, made_by, samples[0], out)
+    digest = write(network, base, f"{base.card.made_by}; {told}", samples[0], out)
     mended, spoilt = (float(lessons.outcomes[:, kind].mean()) for kind in (0, 1))
     console.print(f"{out}: {digest}")
     console.print(f"out of fold the cloud mends {mended:.2%} of the pixels and spoils {spoilt:.2%}; seed {seed}")
@@ -197,17 +207,3 @@ def write(network: AppealNet, base: Model, made_by: str, sample: Sample, out: Pa
     )
     graph = strip(exported, weights)
     return write_artefact(out, card, graph, weights, record_golden(card, graph, weights, sample.image))
-
-
-def _command_line(data: Path, edge: str, cloud: str, out: Path, numbers: tuple[int, int, int, int, int]) -> str:
-    names = ("folds", "edge-epochs", "cloud-epochs", "steps", "seed")
-    told = " ".join(f"--{name} {value}" for name, value in zip(names, numbers, strict=True))
-    return (
-        f"umiak train appeal --data {portable(str(data))} --edge {short(edge)} --cloud {short(cloud)} "
-        f"--out {out.name} {told}"
-    )
-
-
-def short(uri: str) -> str:
-    """A model's name without the folders of one machine."""
-    return uri if uri.startswith("builtin:") else Path(uri.removeprefix("file:")).name

@@ -1,8 +1,5 @@
 """`umiak train classification`: make a classifier from folders of classes, or from windows of the procedural yard."""
 
-import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,55 +8,25 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
-from umiak_workers.adapters.artefacts import write_artefact
-from umiak_workers.contract.artefact import Architecture, Card, DataSource, InputSpec, OutputSpec
+from umiak_workers.cli.made_by import command_line, pace
+from umiak_workers.cli.packing import OURS, Facts, described, packed
+from umiak_workers.cli.watch import ready, summary, watched
+from umiak_workers.contract.artefact import Architecture
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.datasets.classified import TRAINING, VALIDATION, Chosen, Classified, Photos, read_parts
+from umiak_workers.datasets.classified import TRAINING, VALIDATION, ChosenPhotos, Classified, Photos, read_parts
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.datasets.yard import Yard
 from umiak_workers.datasets.yard_watch import Watch
-from umiak_workers.models.build import LAYER_SETS, build, state_tensors
-from umiak_workers.models.classifier_train import ClassBatches, ClassFitConfig, fit_classifier
-from umiak_workers.models.export import export_graph
-from umiak_workers.models.loop import FitReport, Progress
-from umiak_workers.predictors.answering import record_golden
+from umiak_workers.models.build import build
+from umiak_workers.models.classifier_train import ClassFitConfig, fit_classifier
 from umiak_workers.predictors.classification import ClassifierGraph
-from umiak_workers.predictors.onnx_graph import spare_tensors, strip
 
 HELD_BACK = 5
 """Every fifth photo of each class is reported on and not trained on where there is no validation set."""
 Counts = NDArray[np.int64]
 console = Console()
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What is learnt and what is reported on, and what the card says of it."""
-
-    name: str
-    training: tuple[Classified, ...]
-    validation: dict[str, Classified]
-    licence: str
-    told: str
-    sources: tuple[DataSource, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.training[0].classes
-
-
-@dataclass(frozen=True)
-class Made:
-    """The artefact's digest, how the fit went, its parameters, and confusion counts (CxC, rows true) by data set."""
-
-    digest: str
-    report: FitReport
-    parameters: int
-    counts: dict[str, Counts]
 
 
 def classification(
@@ -88,6 +55,7 @@ def classification(
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 4e-3,
     licence: Annotated[str, typer.Option(help="Of the model, for its card.")] = "of whoever owns the photos",
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
+    resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
 ) -> None:
     """Train a residual classifier and write it as an artefact.
@@ -103,87 +71,75 @@ def classification(
         umiak train classification --data cifar10/train.tar.gz --val cifar10/val.tar.gz --out cifar \
             --height 32 --width 32 --stages 3 --channels 32 --blocks 2
     """
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    fit = ClassFitConfig(height, width, epochs, batch, learning_rate, seed, minutes)
+    ready(out, threads)
+    training, reported = opened(data, val or [])
+    classes = training[0].classes
+    yard = all(uri.startswith("yard:") for uri in data)
+    names = list(map(portable, data))
     shape = {"width": channels, "stages": stages, "blocks": blocks}
-    length = ["--minutes", f"{minutes:g}"] if minutes is not None else ["--epochs", str(epochs)]
-    told = ["umiak", "train", "classification", *_named("--data", data), *_named("--val", val or [])]
-    told += ["--out", out.name, "--height", str(height), "--width", str(width), "--channels", str(channels)]
-    told += ["--stages", str(stages), "--blocks", str(blocks), *length, "--batch", str(batch)]
-    told += ["--learning-rate", f"{learning_rate:g}", "--seed", str(seed)]
-    lesson = opened(out.name, data, val or [], licence, shlex.join(told))
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[facts]}"))
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task(out.name, total=1.0, facts="loading photos")
+    fit = ClassFitConfig(height, width, epochs, batch, learning_rate, seed, minutes, checkpoint=resume)
+    facts = Facts(
+        name=out.name,
+        task="image-classification",
+        classes=classes,
+        architecture=Architecture(name="classifier", config={"classes": len(classes), **shape}),
+        size=(height, width),
+        data=(f"windows of procedural yard scenes: {', '.join(data)}" if yard else ", ".join(names),),
+        licence=OURS if yard else licence,
+        made_by=command_line(
+            "classification",
+            {
+                "data": names,
+                "val": list(map(portable, val or [])),
+                "out": out.name,
+                "height": height,
+                "width": width,
+                "channels": channels,
+                "stages": stages,
+                "blocks": blocks,
+                **pace(fit),
+                "seed": seed,
+            },
+        ),
+    )
+    card = described(facts)
+    torch.manual_seed(seed)
+    network = build(facts.architecture.name, facts.architecture.config)
+    with watched(out.name, console) as progress:
+        report = fit_classifier(network, training, fit, progress)
+    made = packed(network, card)
+    model = ClassifierGraph(made.card, made.graph, made.weights, threads=1)
+    counts = {name: confusion(model, part) for name, part in reported.items()}
+    metrics = {f"accuracy[{name}]": accuracy(found) for name, found in counts.items()}
+    digest = made.write(out, metrics, next(iter(reported.values()))[0].image)
+    photos = sum(len(part) for part in training)
+    console.print(f"{out}: {digest}\n{summary(network, report, photos, seed)}", soft_wrap=True)
+    console.print(table(classes, counts))
 
-        def progress(now: Progress) -> None:
-            facts = f"step {now.step}  loss {now.loss:.3f}  {now.seconds:.0f} s, {now.seconds_left:.0f} s to go"
-            bar.update(task, completed=now.done, facts=facts)
-            if not console.is_terminal and now.step % 50 == 0:
-                console.print(f"{out.name} {now.done:.0%} {facts}", soft_wrap=True)
 
-        made = make(lesson, fit, shape, out, progress)
-    show(lesson, made, out, seed)
+def opened(data: list[str], val: list[str]) -> tuple[list[Classified], dict[str, Classified]]:
+    """(what to learn from, what to report on by name).
 
-
-def opened(name: str, data: list[str], val: list[str], licence: str, told: str) -> Lesson:
-    """Everything of a lesson; raises ConfigError where classes differ or nothing is left to report on."""
+    Raises ConfigError where classes differ or nothing is left to report on.
+    """
     training: list[Classified] = []
-    validation: dict[str, Classified] = {}
+    reported: dict[str, Classified] = {}
     for uri in data:
-        learnt, reported = _split(uri)
+        learnt, kept = _split(uri)
         training.append(learnt)
-        if reported is not None and not val:
-            validation[f"{portable(uri)} val"] = reported
+        if kept is not None and not val:
+            reported[f"{portable(uri)} val"] = kept
     for uri in val:
-        whole, reported = _split(uri)
-        validation[portable(uri)] = reported or whole
-    if not validation:
+        whole, kept = _split(uri)
+        reported[portable(uri)] = kept or whole
+    if not reported:
         halves = [_held_back(part) for part in training]
         training = [learnt for learnt, _ in halves]
-        validation = {f"{portable(uri)}, every fifth": kept for uri, (_, kept) in zip(data, halves, strict=True)}
-    for uri, part in [*zip(data, training, strict=True), *validation.items()]:
+        reported = {f"{portable(uri)}, every fifth": kept for uri, (_, kept) in zip(data, halves, strict=True)}
+    for uri, part in [*zip(data, training, strict=True), *reported.items()]:
         if part.classes != training[0].classes:
             raise ConfigError(f"{uri}: has classes {_listed(part)}, {data[0]} has {_listed(training[0])}")
-    yard = all(uri.startswith("yard:") for uri in data)
-    what = f"windows of procedural yard scenes: {', '.join(data)}" if yard else ", ".join(map(portable, data))
-    licence = "Apache-2.0" if yard else licence
-    return Lesson(name, tuple(training), validation, licence, told, (DataSource(name=what, licence=licence),))
-
-
-def make(
-    lesson: Lesson, fit: ClassFitConfig, shape: dict[str, int], out: Path, progress: Callable[[Progress], None]
-) -> Made:
-    """Train, export, score as delivered (ONNX) and write the artefact folder `out`."""
-    torch.manual_seed(fit.seed)
-    architecture = Architecture(name="classifier", config={"classes": len(lesson.classes), **shape})
-    network = build(architecture.name, architecture.config)
-    batches = ClassBatches(lesson.training, fit)
-    report = fit_classifier(network, batches, len(lesson.classes), fit, progress)
-    weights = state_tensors(network)
-    exported = export_graph(network, fit.height, fit.width)
-    card = Card(
-        name=lesson.name,
-        task="image-classification",
-        classes=lesson.classes,
-        input=InputSpec(name="image", layout="NHWC", dtype="uint8", height=fit.height, width=fit.width),
-        outputs=OutputSpec(logits="logits"),
-        architecture=architecture,
-        data=lesson.sources,
-        licence=lesson.licence,
-        training_only=spare_tensors(exported, weights),
-        layer_sets=LAYER_SETS[architecture.name],
-    )
-    graph = strip(exported, weights)
-    model = ClassifierGraph(card, graph, weights, threads=1)
-    counts = {name: confusion(model, part) for name, part in lesson.validation.items()}
-    card = card.with_metrics({f"accuracy[{name}]": accuracy(found) for name, found in counts.items()}, lesson.told)
-    golden = record_golden(card, graph, weights, next(iter(lesson.validation.values()))[0].image)
-    digest = write_artefact(out, card, graph, weights, golden)
-    return Made(digest, report, sum(tensor.numel() for tensor in network.parameters()), counts)
+    return training, reported
 
 
 def confusion(model: ClassifierGraph, samples: Classified) -> Counts:
@@ -200,17 +156,14 @@ def accuracy(counts: Counts) -> float:
     return round(float(np.trace(counts)) / max(1, int(counts.sum())), 4)
 
 
-def show(lesson: Lesson, made: Made, out: Path, seed: int) -> None:
-    """Print what was made: size, digest, and what became of the photos of each class."""
-    console.print(f"{out}: {made.digest}\n{made.parameters} parameters; seed {seed}", soft_wrap=True)
-    facts = f"{made.report.steps} steps, {made.report.epochs:.1f} epochs, {made.report.seconds:.0f} s"
-    console.print(f"fit: {facts}, loss {made.report.losses[0]:.3f} to {made.report.losses[-1]:.3f}")
-    table = Table("share right", *made.counts)
-    table.add_row("accuracy", *(f"{accuracy(counts):.4f}" for counts in made.counts.values()))
-    for number, name in enumerate(lesson.classes):
-        rows = [counts[number] for counts in made.counts.values()]
-        table.add_row(name, *(f"{row[number] / row.sum():.4f} of {row.sum()}" if row.sum() else "-" for row in rows))
-    console.print(table)
+def table(classes: tuple[str, ...], counts: dict[str, Counts]) -> Table:
+    """What became of the photos of each class, a column for each data set."""
+    shown = Table("share right", *counts)
+    shown.add_row("accuracy", *(f"{accuracy(found):.4f}" for found in counts.values()))
+    for number, name in enumerate(classes):
+        rows = [found[number] for found in counts.values()]
+        shown.add_row(name, *(f"{row[number] / row.sum():.4f} of {row.sum()}" if row.sum() else "-" for row in rows))
+    return shown
 
 
 def _split(uri: str) -> tuple[Classified, Classified | None]:
@@ -228,15 +181,11 @@ def _split(uri: str) -> tuple[Classified, Classified | None]:
 
 def _held_back(part: Classified) -> tuple[Classified, Classified]:
     """(four of five, every fifth): samples of a class lie together, so each class gives its share."""
-    kept = range(HELD_BACK - 1, len(part), HELD_BACK)
-    if not len(kept):
+    kept = tuple(range(HELD_BACK - 1, len(part), HELD_BACK))
+    if not kept:
         raise ConfigError(f"{len(part)} photos are too few to hold any back; name others with --val")
-    learnt = [index for index in range(len(part)) if index % HELD_BACK != HELD_BACK - 1]
-    return Chosen(part, learnt), Chosen(part, kept)
-
-
-def _named(option: str, uris: list[str]) -> list[str]:
-    return [word for uri in uris for word in (option, portable(uri))]
+    learnt = tuple(index for index in range(len(part)) if index % HELD_BACK != HELD_BACK - 1)
+    return ChosenPhotos(part, learnt, part.classes), ChosenPhotos(part, kept, part.classes)
 
 
 def _listed(part: Classified) -> str:

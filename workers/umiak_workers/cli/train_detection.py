@@ -1,6 +1,5 @@
 """`umiak train detection`: make a detector from photos with boxes."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,9 @@ from rich.console import Console
 
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.cli.bench_detection import table
-from umiak_workers.cli.packing import Facts, begun_with, described, packed
-from umiak_workers.cli.train_appeal import short
-from umiak_workers.cli.watch import ready, watched
+from umiak_workers.cli.made_by import command_line, pace, short
+from umiak_workers.cli.packing import NOT_STATED, OURS, Facts, begun_with, described, packed
+from umiak_workers.cli.watch import ready, summary, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.core.detection_metrics import precision_of
 from umiak_workers.datasets.box_source import open_boxes
@@ -25,8 +24,6 @@ from umiak_workers.predictors.box_scoring import photo_matches
 from umiak_workers.predictors.detection import OnnxBoxes
 
 console = Console()
-OURS = "Apache-2.0"
-NOT_STATED = "not stated"
 
 
 def detection(
@@ -108,9 +105,27 @@ def detection(
         classes=samples.classes,
         architecture=Architecture(name="boxnet", config={**shape}),
         size=(height, width),
-        data=tuple(data),
+        data=tuple(map(portable, data)),
         licence=licence or (OURS if all(uri.startswith("yard:") for uri in data) else NOT_STATED),
-        made_by=_command_line(data, val or [], names, start, out, fit, (channels, decoder, stages, blocks)),
+        made_by=command_line(
+            "detection",
+            {
+                "data": list(map(portable, data)),
+                "val": list(map(portable, val or [])),
+                "classes": list(names),
+                "start": short(start) if start else None,
+                "out": out.name,
+                "height": height,
+                "width": width,
+                "channels": channels,
+                "decoder": decoder,
+                "stages": stages,
+                "blocks": blocks,
+                **pace(fit),
+                "scale": scale,
+                "seed": seed,
+            },
+        ),
     )
     card = described(facts)
     network = build("boxnet", {**shape})
@@ -123,34 +138,6 @@ def detection(
     metrics = {f"ap50[{portable(uri)}]": round(float(score.values[-1]), 4) for uri, score in scores.items()}
     image = next(iter(reported.values()))[0].image
     digest = made.write(out, {name: value for name, value in metrics.items() if value == value}, image)
-    parameters = sum(tensor.numel() for tensor in network.parameters())
-    console.print(f"{out}: {digest}\n{parameters} parameters, {taken} tensors begun with; seed {seed}", soft_wrap=True)
-    console.print(f"{report.steps} steps, {report.epochs:.1f} epochs, {report.seconds:.0f} s, {len(samples)} photos")
+    console.print(f"{out}: {digest}\n{summary(network, report, len(samples), seed, taken)}", soft_wrap=True)
     for uri, score in scores.items():
         console.print(table(portable(uri), samples.classes, {out.name: score}))
-
-
-def _command_line(
-    data: list[str],
-    val: list[str],
-    classes: tuple[str, ...],
-    start: str | None,
-    out: Path,
-    fit: ViewFit,
-    shape: tuple[int, int, int, int],
-) -> str:
-    """The command that makes this model again, for its card; folders by their last two names."""
-    words = ["umiak", "train", "detection"]
-    for option, values in (("--data", data), ("--val", val)):
-        for uri in values:
-            words += [option, portable(uri)]
-    for name in classes:
-        words += ["--classes", name]
-    words += ["--start", short(start)] if start else []
-    words += ["--out", out.name, "--height", f"{fit.height}", "--width", f"{fit.width}"]
-    for option, value in zip(("--channels", "--decoder", "--stages", "--blocks"), shape, strict=True):
-        words += [option, f"{value}"]
-    words += ["--epochs", f"{fit.epochs}"] if fit.minutes is None else ["--minutes", f"{fit.minutes:g}"]
-    words += ["--batch", f"{fit.batch}", "--learning-rate", f"{fit.learning_rate:g}"]
-    words += ["--scale", f"{fit.view.smallest:g}", f"{fit.view.largest:g}", "--seed", f"{fit.seed}"]
-    return shlex.join(words)

@@ -1,6 +1,5 @@
 """`umiak train keypoints`: make a key point model from photos of people with labelled joints."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,9 @@ from rich.console import Console
 
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.cli.bench_keypoints import table
-from umiak_workers.cli.packing import Facts, begun_with, described, packed
-from umiak_workers.cli.train_appeal import short
-from umiak_workers.cli.train_detection import NOT_STATED, OURS
-from umiak_workers.cli.watch import ready, watched
+from umiak_workers.cli.made_by import command_line, pace, short
+from umiak_workers.cli.packing import NOT_STATED, OURS, Facts, begun_with, described, packed
+from umiak_workers.cli.watch import ready, summary, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.core.keypoints import JOINTS, correct_keypoints
 from umiak_workers.datasets.pose_source import open_poses
@@ -98,9 +96,26 @@ def keypoints(
         classes=JOINTS,
         architecture=Architecture(name="jointnet", config={**shape}),
         size=(height, width),
-        data=tuple(data),
+        data=tuple(map(portable, data)),
         licence=licence or (OURS if all(uri.startswith("figures:") for uri in data) else NOT_STATED),
-        made_by=_command_line(data, val or [], start, out, fit, (stages, channels, head, blocks)),
+        made_by=command_line(
+            "keypoints",
+            {
+                "data": list(map(portable, data)),
+                "val": list(map(portable, val or [])),
+                "start": short(start) if start else None,
+                "out": out.name,
+                "height": height,
+                "width": width,
+                "stages": stages,
+                "channels": channels,
+                "head": head,
+                "blocks": blocks,
+                **pace(fit),
+                "turn": turn,
+                "seed": seed,
+            },
+        ),
     )
     card = described(facts)
     network = build("jointnet", {**shape})
@@ -112,26 +127,6 @@ def keypoints(
     scores = {uri: correct_keypoints(photo_hits(model, part), seed) for uri, part in reported.items()}
     metrics = {f"pck[{portable(uri)}]": round(float(score.values[-1]), 4) for uri, score in scores.items()}
     digest = made.write(out, metrics, next(iter(reported.values()))[0].image)
-    parameters = sum(tensor.numel() for tensor in network.parameters())
-    console.print(f"{out}: {digest}\n{parameters} parameters, {taken} tensors begun with; seed {seed}", soft_wrap=True)
-    console.print(f"{report.steps} steps, {report.epochs:.1f} epochs, {report.seconds:.0f} s, {len(samples)} photos")
+    console.print(f"{out}: {digest}\n{summary(network, report, len(samples), seed, taken)}", soft_wrap=True)
     for uri, score in scores.items():
         console.print(table(portable(uri), {out.name: score}))
-
-
-def _command_line(
-    data: list[str], val: list[str], start: str | None, out: Path, fit: ViewFit, shape: tuple[int, int, int, int]
-) -> str:
-    """The command that makes this model again, for its card; folders by their last two names."""
-    words = ["umiak", "train", "keypoints"]
-    for option, values in (("--data", data), ("--val", val)):
-        for uri in values:
-            words += [option, portable(uri)]
-    words += ["--start", short(start)] if start else []
-    words += ["--out", out.name, "--height", f"{fit.height}", "--width", f"{fit.width}"]
-    for option, value in zip(("--stages", "--channels", "--head", "--blocks"), shape, strict=True):
-        words += [option, f"{value}"]
-    words += ["--epochs", f"{fit.epochs}"] if fit.minutes is None else ["--minutes", f"{fit.minutes:g}"]
-    words += ["--batch", f"{fit.batch}", "--learning-rate", f"{fit.learning_rate:g}"]
-    words += ["--turn", f"{fit.view.turn:g}", "--seed", f"{fit.seed}"]
-    return shlex.join(words)

@@ -7,17 +7,15 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from umiak_workers.adapters.artefacts import write_artefact
+from umiak_workers.cli.made_by import command_line
+from umiak_workers.cli.watch import ready, watched
 from umiak_workers.contract.artefact import Architecture, Card, DataSource, InputSpec, OutputSpec
-from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Joined
-from umiak_workers.datasets.source import open_dataset
+from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.models.build import state_tensors
-from umiak_workers.models.loop import Progress
 from umiak_workers.models.sam import MEAN, SMALL, STD, aligned, assemble, parameters
 from umiak_workers.models.sam_train import SamFit, fit_sam
 from umiak_workers.predictors.sam import SamSegmenter, record_golden
@@ -68,9 +66,7 @@ def sam(
 
         umiak train sam --data my-photos --licence CC-BY-4.0 --minutes 30 --resume /tmp/progress --out my-sam
     """
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; a model is never overwritten, choose another folder or remove it")
-    torch.set_num_threads(threads)
+    ready(out, threads)
     fit = SamFit(steps, minutes, photos=3, questions=12, learning_rate=learning_rate, seed=seed, checkpoint=resume)
     training, validation = tuple(data or BUILTIN_DATA), tuple(val or (data and ()) or BUILTIN_VAL)
     show(make(out, training, validation, licence, fit), out)
@@ -81,14 +77,7 @@ def make(out: Path, data: tuple[str, ...], val: tuple[str, ...], licence: str, f
     torch.manual_seed(fit.seed)
     network = aligned(assemble(SMALL))
     samples = Joined(tuple(open_dataset(uri) for uri in data))
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[facts]}"))
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task(out.name, total=1.0, facts="loading data")
-
-        def progress(now: Progress) -> None:
-            facts = f"step {now.step}  loss {now.loss:.3f}  {now.seconds:.0f} s, {now.seconds_left:.0f} s to go"
-            bar.update(task, completed=now.done, facts=facts)
-
+    with watched(out.name, console) as progress:
         taken, seconds = fit_sam(network, samples, fit, progress)
     segmenter = SamSegmenter(network, "")
     scores = {uri: score_masks(segmenter, open_dataset(uri)) for uri in val}
@@ -105,7 +94,7 @@ def _card(name: str, data: tuple[str, ...], licence: str, fit: SamFit, scores: d
         for uri, forms in scores.items()
         for form, score in forms.items()
     }
-    given = "" if data == BUILTIN_DATA else "".join(f" --data {uri}" for uri in data)
+    given = [] if data == BUILTIN_DATA else list(map(portable, data))
     saw = tuple(sorted({uri.partition(":")[2].partition("?")[0] for uri in data if uri.startswith("yard:")}))
     return Card(
         name=name,
@@ -124,7 +113,7 @@ def _card(name: str, data: tuple[str, ...], licence: str, fit: SamFit, scores: d
         data=(DataSource(name=f"labelled photos: {', '.join(data)}", licence=licence, saw=saw),),
         licence=licence,
         metrics=figures,
-        made_by=f"umiak train sam --out {name}{given} --steps {fit.steps} --seed {fit.seed}",
+        made_by=command_line("sam", {"out": name, "data": given, "steps": fit.steps, "seed": fit.seed}),
     )
 
 

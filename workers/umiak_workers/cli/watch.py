@@ -1,4 +1,4 @@
-"""A training run under a progress bar, or as lines where nobody watches."""
+"""A training run under a progress bar, or as lines where nobody watches, and what it came to."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,9 +8,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
+from torch import nn
 
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.models.loop import Progress
+from umiak_workers.models.loop import FitReport, Progress
 
 
 def ready(out: Path, threads: int | None) -> None:
@@ -35,3 +36,12 @@ def watched(name: str, console: Console) -> Iterator[Callable[[Progress], None]]
                 console.print(f"{name} {now.done:.0%} {facts}", soft_wrap=True)
 
         yield progress
+
+
+def summary(network: nn.Module, report: FitReport, photos: int, seed: int, taken: int = 0) -> str:
+    """Two lines; `taken` tensors came from another model."""
+    begun = f", {taken} tensors begun with" if taken else ""
+    loss = f", loss {report.losses[0]:.3f} to {report.losses[-1]:.3f}" if report.losses else ""
+    parameters = sum(tensor.numel() for tensor in network.parameters())
+    time = f"{report.steps} steps, {report.epochs:.1f} epochs, {report.seconds:.0f} s"
+    return f"{parameters} parameters{begun}; seed {seed}\n{time}, {photos} photos{loss}"

@@ -14,7 +14,7 @@ from PIL import ImageOps
 
 from umiak_workers.contract.errors import ConfigError, InvalidInput
 from umiak_workers.datasets.folder import MAX_PIXELS, PHOTOS, read_photo
-from umiak_workers.datasets.sample import Image, checked
+from umiak_workers.datasets.sample import Chosen, Image, Indexed, checked
 
 TRAINING, VALIDATION = ("train", "training"), ("val", "validation", "test")
 """What the parts of a data set are called; the first that is there is taken."""
@@ -34,15 +34,11 @@ class ClassSample:
     name: str
 
 
-class Classified(Protocol):
-    """A finite, ordered collection of photos with their classes; the same photo for the same index."""
+class Classified(Indexed[ClassSample], Protocol):
+    """A sample's `kind` is an index into `classes`."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> ClassSample: ...
 
 
 class Photo(Protocol):
@@ -107,21 +103,10 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Some samples of a data set, by their indices."""
+class ChosenPhotos(Chosen[ClassSample]):
+    """Some photos of a data set; the ids keep their names."""
 
-    whole: Classified
-    indices: Sequence[int]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.whole.classes
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int, /) -> ClassSample:
-        return self.whole[self.indices[checked(index, len(self))]]
+    classes: tuple[str, ...]
 
 
 def read_parts(path: Path) -> dict[str, Photos]:

@@ -84,20 +84,6 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """Some samples of a data set, by their numbers in it."""
-
-    whole: Dataset
-    numbers: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.whole[self.numbers[checked(index, len(self))]]
-
-
-@dataclass(frozen=True)
 class Listed:
     """Samples that are already in memory, for example pseudo-labelled photos of a replay store."""
 

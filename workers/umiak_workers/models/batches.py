@@ -91,10 +91,7 @@ class Batches:
 
     def batch_at(self, number: int) -> tuple[Tensor, Tensor]:
         """Batch `number`: each pass visits the samples in its own order."""
-        epoch, position = divmod(number, len(self))
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._images))
-        rng = np.random.default_rng((self._seed, epoch, position))
-        chosen = order[position * self._batch : (position + 1) * self._batch]
+        chosen, rng = turn(number, len(self._images), self._batch, self._seed)
         pairs = [self._augmented(int(index), rng) for index in chosen]
         images, labels = np.stack([image for image, _ in pairs]), np.stack([label for _, label in pairs])
         return torch.from_numpy(images), torch.from_numpy(labels)
@@ -132,6 +129,13 @@ class Batched(Protocol):
     def batch_at(self, number: int) -> tuple[Tensor, ...]:
         """Batch `number`, always the same one."""
         ...
+
+
+def turn(number: int, count: int, batch: int, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+    """Which of `count` samples batch `number` holds, and what to augment it by: each pass has its own order."""
+    epoch, position = divmod(number, max(1, count // batch))
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    return order[position * batch : (position + 1) * batch], np.random.default_rng((seed, epoch, position))
 
 
 class Ahead:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.boxes import BoxDataset
-from umiak_workers.models.batches import Photometric, relit
+from umiak_workers.models.batches import Photometric, relit, turn
 from umiak_workers.models.boxnet import STRIDE
 from umiak_workers.models.views import View, drawn, moved, resized, seen
 
@@ -55,10 +55,7 @@ class BoxBatches:
 
     def batch_at(self, number: int) -> tuple[Tensor, ...]:
         """Batch `number`: each pass visits the photos in its own order."""
-        epoch, position = divmod(number, len(self))
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._images))
-        rng = np.random.default_rng((self._seed, epoch, position))
-        chosen = order[position * self._batch : (position + 1) * self._batch]
+        chosen, rng = turn(number, len(self._images), self._batch, self._seed)
         lessons = [self._lesson(int(index), rng) for index in chosen]
         return tuple(torch.from_numpy(np.stack(parts)) for parts in zip(*lessons, strict=True))
 

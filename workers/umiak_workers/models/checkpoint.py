@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -13,6 +14,11 @@ from umiak_workers.contract.errors import ConfigError
 
 TENSORS = "checkpoint.safetensors"
 FACTS = "facts"
+
+
+def settled(config: Mapping[str, object]) -> dict[str, object]:
+    """What of a training config a run must keep to be resumed: all but how long it takes and where it is saved."""
+    return {name: value for name, value in config.items() if name not in ("checkpoint", "minutes", "epochs")}
 
 
 def save_checkpoint(

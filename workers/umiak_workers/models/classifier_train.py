@@ -1,22 +1,24 @@
-"""Training a classifier: the same one-cycle schedule as a segmenter's, one class for a photo instead of one a pixel."""
+"""Training a classifier: one class for a photo instead of one a pixel."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 from torch import Tensor, nn
 from torch.nn import functional
 
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.classified import Classified
-from umiak_workers.models.batches import Photometric, relit
+from umiak_workers.models.batches import Photometric, relit, turn
+from umiak_workers.models.checkpoint import settled
 from umiak_workers.models.export import normalised
-from umiak_workers.models.loop import FitReport, Progress, one_cycle
+from umiak_workers.models.loop import FitReport, Progress, learn
 from umiak_workers.models.train import class_weights
+from umiak_workers.models.views import resized
 
 MOST_BYTES = 16 << 30
 """of resized photos in memory"""
@@ -41,6 +43,8 @@ class ClassFitConfig:
     """Share of the target spread over all classes, so that certainty stays below 1 (Szegedy et al. 2016, section 7)."""
     photometric: Photometric = field(default_factory=Photometric)
     warm_up: float = 0.15
+    checkpoint: Path | None = None
+    """A folder to save to once a minute and to resume from."""
 
 
 class ClassBatches:
@@ -56,7 +60,7 @@ class ClassBatches:
         self._images = np.empty((count, config.height, config.width, 3), np.uint8)
         self.kinds = np.empty(count, np.int64)
         for number, sample in enumerate(part[index] for part in parts for index in range(len(part))):
-            self._images[number], self.kinds[number] = fitted(sample.image, config.height, config.width), sample.kind
+            self._images[number], self.kinds[number] = resized(sample.image, config.height, config.width), sample.kind
         self._batch = min(config.batch, count)
 
     def __len__(self) -> int:
@@ -65,10 +69,7 @@ class ClassBatches:
 
     def batch_at(self, number: int) -> tuple[Tensor, Tensor]:
         """Batch `number`: each pass visits the photos in its own order."""
-        epoch, position = divmod(number, len(self))
-        order = np.random.default_rng((self._config.seed, epoch)).permutation(len(self.kinds))
-        rng = np.random.default_rng((self._config.seed, epoch, position))
-        chosen = order[position * self._batch : (position + 1) * self._batch]
+        chosen, rng = turn(number, len(self.kinds), self._batch, self._config.seed)
         images = np.stack([self._augmented(self._images[index], rng) for index in chosen])
         return torch.from_numpy(images), torch.from_numpy(self.kinds[chosen])
 
@@ -85,48 +86,27 @@ class ClassBatches:
 
 def fit_classifier(
     network: nn.Module,
-    batches: ClassBatches,
-    classes: int,
+    parts: Sequence[Classified],
     config: ClassFitConfig,
     progress: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> FitReport:
-    """Train `network` in place and leave it in evaluation mode; raises FloatingPointError for a loss not finite."""
-    weights = class_weights(np.bincount(batches.kinds, minlength=classes), config.class_balance)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    start, losses, planned = clock(), list[float](), config.epochs * len(batches)
-    network.train()
-    while (done := _done(config, len(losses) / planned, clock() - start)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * one_cycle(done, config.warm_up)
-        images, kinds = batches.batch_at(len(losses))
-        logits = network(normalised(images).contiguous())  # channels last crashes torch 2.15's oneDNN at 8 channels
-        loss = functional.cross_entropy(logits, kinds, weight=weights, label_smoothing=config.smoothing)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} after {len(losses)} steps; lower the learning rate")
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        seconds = clock() - start
-        now = _done(config, len(losses) / planned, seconds)
-        left = seconds * (1 - now) / max(now, 1e-6)
-        progress(Progress(now, len(losses), float(np.mean(losses[-20:])), seconds, left))
-    network.eval()
-    passes = tuple(float(np.mean(losses[at : at + len(batches)])) for at in range(0, len(losses), len(batches)))
-    return FitReport(len(losses), len(losses) / len(batches), clock() - start, passes)
+    """Train `network` in place and leave it in evaluation mode.
 
+    Raises ConfigError where there is nothing to learn from, FloatingPointError when the loss is no longer finite.
+    """
+    batches = ClassBatches(parts, config)
+    counts = np.bincount(batches.kinds, minlength=len(parts[0].classes))
+    weights = class_weights(counts, config.class_balance)
 
-def fitted(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The photo at this size, as a predictor shrinks it."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR))
+    def loss_of(batch: tuple[Tensor, ...], step: int) -> Tensor:
+        images, kinds = batch
+        logits = network(normalised(images))
+        return functional.cross_entropy(logits, kinds, weight=weights, label_smoothing=config.smoothing)
+
+    identity = {"task": "image-classification", **settled(asdict(config))}
+    return learn(network, batches, loss_of, config, identity, progress, clock)
 
 
 def _padded(image: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
     return np.pad(image, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
-
-
-def _done(config: ClassFitConfig, share: float, seconds: float) -> float:
-    return min(1.0, share if config.minutes is None else seconds / (60 * config.minutes))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.keypoints import MIRRORED
 from umiak_workers.datasets.poses import PoseDataset
-from umiak_workers.models.batches import relit
+from umiak_workers.models.batches import relit, turn
 from umiak_workers.models.export import normalised
 from umiak_workers.models.jointnet import STRIDE, keypoint_loss
 from umiak_workers.models.loop import FitReport, Progress, learn
@@ -46,10 +46,7 @@ class JointBatches:
 
     def batch_at(self, number: int) -> tuple[Tensor, ...]:
         """Batch `number`: each pass visits the photos in its own order."""
-        epoch, position = divmod(number, len(self))
-        order = np.random.default_rng((self._config.seed, epoch)).permutation(len(self._images))
-        rng = np.random.default_rng((self._config.seed, epoch, position))
-        chosen = order[position * self._batch : (position + 1) * self._batch]
+        chosen, rng = turn(number, len(self._images), self._batch, self._config.seed)
         lessons = [self._lesson(int(index), rng) for index in chosen]
         return tuple(torch.from_numpy(np.stack(parts)) for parts in zip(*lessons, strict=True))
 

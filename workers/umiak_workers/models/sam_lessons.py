@@ -16,7 +16,7 @@ from torch.nn import functional
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.masks import components, inner_points
 from umiak_workers.datasets.sample import Dataset, Sample
-from umiak_workers.models.batches import Photometric, relit
+from umiak_workers.models.batches import Photometric, relit, turn
 from umiak_workers.models.sam import Asked, geometry
 
 FORMS = ("box", "box+point", "point", "points")
@@ -79,10 +79,8 @@ class Lessons:
 
     def at(self, number: int) -> Lesson:
         """Lesson `number`; each pass over the photos has its own order."""
-        epoch, position = divmod(number, len(self.scenes))
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self.scenes))
-        rng = np.random.default_rng((self._seed, epoch, position))
-        scene = self.scenes[int(order[position])]
+        chosen, rng = turn(number, len(self.scenes), 1, self._seed)
+        scene = self.scenes[int(chosen[0])]
         return mirrored(self._ask(scene, rng), scene.image.shape[1]) if rng.random() < 0.5 else self._ask(scene, rng)
 
     def _ask(self, scene: Scene, rng: np.random.Generator) -> Lesson:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.models.batches import Photometric
-from umiak_workers.models.checkpoint import load_checkpoint, save_checkpoint
+from umiak_workers.models.checkpoint import load_checkpoint, save_checkpoint, settled
 from umiak_workers.models.loop import Progress, one_cycle
 from umiak_workers.models.sam import decode
 from umiak_workers.models.sam_lessons import Lesson, Lessons
@@ -62,7 +62,7 @@ def fit_sam(
     optimizer = torch.optim.AdamW(sam.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     step, before, start, losses = 0, 0.0, clock(), list[float]()
     if config.checkpoint is not None:
-        step, before = load_checkpoint(config.checkpoint, sam, optimizer, _identity(config))
+        step, before = load_checkpoint(config.checkpoint, sam, optimizer, settled(asdict(config)))
     saved = start
     sam.train()
     while (done := _done(config, step, before + clock() - start)) < 1:
@@ -77,7 +77,7 @@ def fit_sam(
         progress(Progress(done, step, float(np.mean(losses[-50:])), seconds, seconds * (1 - done) / max(done, 1e-6)))
         if config.checkpoint is not None and (clock() - saved >= 60 or done >= 1):
             saved = clock()
-            save_checkpoint(config.checkpoint, sam, optimizer, step, seconds, _identity(config))
+            save_checkpoint(config.checkpoint, sam, optimizer, step, seconds, settled(asdict(config)))
     sam.eval()
     return step, before + clock() - start
 
@@ -90,12 +90,6 @@ def scales(sam: Sam) -> tuple[int, int]:
 
 def _done(config: SamFit, step: int, seconds: float) -> float:
     return min(1.0, max(step / config.steps, seconds / (60 * config.minutes)))
-
-
-def _identity(config: SamFit) -> dict[str, object]:
-    facts = asdict(config)
-    del facts["checkpoint"], facts["minutes"]
-    return facts
 
 
 def _step(sam: Sam, lessons: list[Lesson], optimizer: torch.optim.Optimizer, config: SamFit) -> float:

@@ -15,6 +15,7 @@ from umiak_workers.core.metrics import Counts, confusion
 from umiak_workers.datasets.sample import Dataset
 from umiak_workers.models.batches import Batches, Partial, Photometric, Zoom, resized
 from umiak_workers.models.blocks import grown
+from umiak_workers.models.checkpoint import settled
 from umiak_workers.models.export import normalised
 from umiak_workers.models.loop import FitReport, Progress, learn
 
@@ -65,7 +66,7 @@ def fit(
         images, labels = batch
         return segmentation_loss(network(normalised(images)), sparse(labels, config.label_stride, step), weights)
 
-    return learn(network, batches, loss_of, config, _identity(config), progress, clock)
+    return learn(network, batches, loss_of, config, settled(asdict(config)), progress, clock)
 
 
 def batches_of(samples: Dataset, config: FitConfig) -> Batches:
@@ -117,10 +118,3 @@ def mean_loss(network: nn.Module, samples: Dataset, config: FitConfig) -> float:
             logits = network(normalised(torch.from_numpy(image)[None]))
             losses.append(float(segmentation_loss(logits, torch.from_numpy(label)[None], weights)))
     return float(np.mean(losses))
-
-
-def _identity(config: FitConfig) -> dict[str, object]:
-    """What a checkpoint must agree on to be resumed."""
-    facts = asdict(config)
-    del facts["checkpoint"], facts["minutes"], facts["epochs"]
-    return facts

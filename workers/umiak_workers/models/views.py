@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.models.batches import Photometric
+from umiak_workers.models.checkpoint import settled
 
 Matrix = NDArray[np.float64]
 """2x3: (x, y, 1) of the photo to (x, y) of the view."""
@@ -63,9 +64,7 @@ class ViewFit:
 
     def identity(self, task: str) -> dict[str, object]:
         """What a checkpoint must agree on to be resumed."""
-        facts = asdict(self)
-        del facts["checkpoint"], facts["minutes"], facts["epochs"]
-        return {"task": task, **facts}
+        return {"task": task, **settled(asdict(self))}
 
 
 def drawn(view: View, height: int, width: int, rng: np.random.Generator) -> tuple[Matrix, bool]:
