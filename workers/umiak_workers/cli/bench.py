@@ -13,6 +13,7 @@ from rich.table import Table
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.bench.fusion import FusionBench, Row, sweep
 from umiak_workers.bench.yard_recovery import recovery
+from umiak_workers.cli.bench_classification import classification
 from umiak_workers.cli.bench_codec import codec
 from umiak_workers.cli.bench_detection import detection
 from umiak_workers.cli.bench_edge import edge
@@ -37,6 +38,7 @@ def bench() -> None:
 
 app.command("learning")(recovery)
 app.command("codec")(codec)
+app.command("classification")(classification)
 app.command("detection")(detection)
 app.command("edge")(edge)
 app.command("joint")(joint)

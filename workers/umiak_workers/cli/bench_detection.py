@@ -8,14 +8,27 @@ from rich.console import Console
 from rich.table import Table
 
 from umiak_workers.cli.intervals import cell
-from umiak_workers.cli.side_by_side import Json, Part, Seed, Threads, one_or_two, side_by_side, write
+from umiak_workers.cli.side_by_side import (
+    Budget,
+    Json,
+    Part,
+    Rule,
+    Seed,
+    Threads,
+    Threshold,
+    gate,
+    one_or_two,
+    side_by_side,
+    write,
+)
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.core.detection import fuse_boxes
+from umiak_workers.core.detection import Detections, fuse_boxes
 from umiak_workers.core.detection_metrics import Precision, precision_of
 from umiak_workers.datasets.box_source import open_boxes
 from umiak_workers.datasets.source import portable
+from umiak_workers.predictors.answering import Said
 from umiak_workers.predictors.box_scoring import judged
-from umiak_workers.predictors.detection import OnnxDetector
+from umiak_workers.predictors.detection import DetectionOutput, OnnxDetector
 
 console = Console()
 
@@ -26,6 +39,15 @@ def detection(
     ],
     data: Annotated[str, typer.Option(help="Photos with boxes: a folder or a yard: URI.")],
     part: Part = "val",
+    miner: Rule = None,
+    threshold: Threshold = None,
+    budget: Budget = None,
+    nothing_found: Annotated[
+        float | None, typer.Option(min=0, max=1, help="BoxThreshold, IBT: how hard a photo without any box is.")
+    ] = None,
+    certain: Annotated[
+        float | None, typer.Option(min=0, max=1, help="IBT: confidence from which a box is not doubtful.")
+    ] = None,
     threads: Threads = 1,
     seed: Seed = 1,
     out: Json = None,
@@ -38,7 +60,7 @@ def detection(
     Examples:
 
         umiak bench detection builtin:yard-detector-edge builtin:yard-detector-cloud \
-            --data 'yard:day?seed=501&frames=100&shot=1'
+            --data 'yard:day?seed=501&frames=100&shot=1' --miner BoxThreshold --threshold 0.6 --nothing-found 1
 
         umiak bench detection insulators-edge/ --data photos/insulators --json boxes.json
     """
@@ -49,13 +71,15 @@ def detection(
     samples = open_boxes(data, part, classes)
     if samples.classes != classes:
         raise ConfigError(f"{data}: has {', '.join(samples.classes)}, the model speaks of {', '.join(classes)}")
+    numbers = {"threshold": threshold, "budget": budget, "nothing_found": nothing_found, "certain": certain}
     matches = side_by_side(
         detectors,
         samples,
-        lambda detector, photo: detector.predict(photo.image).found,
+        _boxes,
         fuse_boxes,
         lambda answer, photo: judged(answer, photo, len(classes)),
         console,
+        gate(detectors, seed, miner=miner, **numbers),
     )
     found = {name: precision_of(photos, seed) for name, photos in matches.items()}
     console.print(table(f"{portable(data)}, {part}", classes, found))
@@ -63,6 +87,11 @@ def detection(
         first = next(iter(found.values()))
         facts = {"photos": first.photos, "classes": [*classes, "mean"], "boxes": first.truths.tolist()}
         write(out, data, part, facts, detectors, found)
+
+
+def _boxes(said: Said) -> Detections:
+    assert isinstance(said, DetectionOutput), "a detector answers boxes"
+    return said.found
 
 
 def table(title: str, classes: tuple[str, ...], found: dict[str, Precision]) -> Table:

@@ -8,12 +8,25 @@ from rich.console import Console
 from rich.table import Table
 
 from umiak_workers.cli.intervals import cell
-from umiak_workers.cli.side_by_side import Json, Part, Seed, Threads, one_or_two, side_by_side, write
+from umiak_workers.cli.side_by_side import (
+    Budget,
+    Json,
+    Part,
+    Rule,
+    Seed,
+    Threads,
+    Threshold,
+    gate,
+    one_or_two,
+    side_by_side,
+    write,
+)
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.core.keypoints import JOINTS, Correct, correct_keypoints, fuse_joints, hits_of
+from umiak_workers.core.keypoints import JOINTS, Correct, Pose, correct_keypoints, fuse_joints, hits_of
 from umiak_workers.datasets.pose_source import open_poses
 from umiak_workers.datasets.source import portable
-from umiak_workers.predictors.keypoints import OnnxKeypoints
+from umiak_workers.predictors.answering import Said
+from umiak_workers.predictors.keypoints import KeypointOutput, OnnxKeypoints
 
 console = Console()
 
@@ -25,6 +38,9 @@ def keypoints(
     ],
     data: Annotated[str, typer.Option(help="Photos with joints: a folder with joints.csv or a figures: URI.")],
     part: Part = "val",
+    miner: Rule = None,
+    threshold: Threshold = None,
+    budget: Budget = None,
     threads: Threads = 1,
     seed: Seed = 1,
     out: Json = None,
@@ -37,7 +53,7 @@ def keypoints(
     Examples:
 
         umiak bench keypoints builtin:figure-keypoints-edge builtin:figure-keypoints-cloud \
-            --data 'figures:day?seed=501&frames=200'
+            --data 'figures:day?seed=501&frames=200' --miner MaxProbability --threshold 0.5
 
         umiak bench keypoints people-edge/ --data photos/people --json joints.json
     """
@@ -48,10 +64,11 @@ def keypoints(
     hits = side_by_side(
         networks,
         open_poses(data, part),
-        lambda network, photo: network.predict(photo.image).pose,
+        _pose,
         fuse_joints,
         lambda answer, photo: hits_of(answer, photo.joints, photo.visible),
         console,
+        gate(networks, seed, miner=miner, threshold=threshold, budget=budget),
     )
     found = {name: correct_keypoints(photos, seed) for name, photos in hits.items()}
     console.print(table(f"{portable(data)}, {part}", found))
@@ -59,6 +76,11 @@ def keypoints(
         first = next(iter(found.values()))
         facts = {"photos": first.photos, "left_out": first.left_out, "joints": [*JOINTS, "all"]}
         write(out, data, part, facts, networks, found)
+
+
+def _pose(said: Said) -> Pose:
+    assert isinstance(said, KeypointOutput), "a key point model answers joints"
+    return said.pose
 
 
 def table(title: str, found: dict[str, Correct]) -> Table:

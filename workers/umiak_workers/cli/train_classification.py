@@ -15,10 +15,9 @@ from umiak_workers.cli.packing import OURS, Facts, described, packed
 from umiak_workers.cli.watch import ready, summary, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.contract.errors import ConfigError
-from umiak_workers.datasets.classified import TRAINING, VALIDATION, ChosenPhotos, Classified, Photos, read_parts
-from umiak_workers.datasets.source import open_dataset, portable
-from umiak_workers.datasets.yard import Yard
-from umiak_workers.datasets.yard_watch import Watch
+from umiak_workers.datasets.class_source import open_classified
+from umiak_workers.datasets.classified import ChosenPhotos, Classified
+from umiak_workers.datasets.source import portable
 from umiak_workers.models.build import build
 from umiak_workers.models.classifier_train import ClassFitConfig, fit_classifier
 from umiak_workers.predictors.classification import ClassifierGraph
@@ -125,12 +124,12 @@ def opened(data: list[str], val: list[str]) -> tuple[list[Classified], dict[str,
     training: list[Classified] = []
     reported: dict[str, Classified] = {}
     for uri in data:
-        learnt, kept = _split(uri)
+        learnt, kept = open_classified(uri)
         training.append(learnt)
         if kept is not None and not val:
             reported[f"{portable(uri)} val"] = kept
     for uri in val:
-        whole, kept = _split(uri)
+        whole, kept = open_classified(uri)
         reported[portable(uri)] = kept or whole
     if not reported:
         halves = [_held_back(part) for part in training]
@@ -164,19 +163,6 @@ def table(classes: tuple[str, ...], counts: dict[str, Counts]) -> Table:
         rows = [found[number] for found in counts.values()]
         shown.add_row(name, *(f"{row[number] / row.sum():.4f} of {row.sum()}" if row.sum() else "-" for row in rows))
     return shown
-
-
-def _split(uri: str) -> tuple[Classified, Classified | None]:
-    """(what to learn from, what is kept apart for reporting, if the data set says so)."""
-    if uri.startswith("yard:"):
-        yard = open_dataset(uri)
-        assert isinstance(yard, Yard), "a yard: URI names a yard"
-        return Watch(yard), None
-    parts: dict[str, Photos] = read_parts(Path(uri))
-    kept = next((parts[name] for name in VALIDATION if name in parts), None)
-    learnt = next((parts[name] for name in (*TRAINING, "") if name in parts), kept)
-    assert learnt is not None, "a data set has at least one part"
-    return learnt, None if kept is learnt else kept
 
 
 def _held_back(part: Classified) -> tuple[Classified, Classified]:
