@@ -66,22 +66,22 @@ lock: setup-dev ## resolve the dependencies again and write the lock files
 	@tools/lock.sh
 
 .PHONY: weights
-weights: setup-dev ## train the built-in models again into build/weights (about half an hour of CPU)
+weights: setup-dev ## train the built-in models again into build/weights (about an hour of CPU)
 	@$(VENV)/umiak train builtin yard-edge --out build/weights/yard-edge
 	@$(VENV)/umiak train builtin yard-cloud --out build/weights/yard-cloud
 	@$(VENV)/umiak train sam --out build/weights/yard-sam
-	@$(VENV)/umiak train detection --data 'yard:day?seed=301&frames=320&shot=1' --val 'yard:day?seed=401&frames=60&shot=1' \
+	@$(VENV)/umiak train detection --data 'yard:day?seed=301&frames=480&shot=1' --val 'yard:day?seed=401&frames=60&shot=1' \
 		--val 'yard:dusk?seed=402&frames=60&shot=1' --start builtin:yard-edge --out build/weights/yard-detector-edge \
-		--height 192 --width 256 --epochs 10
-	@$(VENV)/umiak train detection --data 'yard:day?seed=311&frames=100&shot=1' --data 'yard:dusk?seed=312&frames=120&shot=1' \
-		--data 'yard:day?seed=313&frames=20&shot=1&weather=rain' --data 'yard:dusk?seed=314&frames=20&shot=1&weather=fog' \
+		--height 192 --width 256 --epochs 16
+	@$(VENV)/umiak train detection --data 'yard:day?seed=311&frames=320&shot=1' --data 'yard:dusk?seed=312&frames=250&shot=1' \
+		--data 'yard:day?seed=313&frames=40&shot=1&weather=rain' --data 'yard:dusk?seed=314&frames=40&shot=1&weather=fog' \
 		--val 'yard:day?seed=401&frames=60&shot=1' --val 'yard:dusk?seed=402&frames=60&shot=1' --start builtin:yard-edge \
-		--out build/weights/yard-detector-cloud --height 240 --width 320 --decoder 48 --epochs 8
-	@$(VENV)/umiak train keypoints --data 'figures:day?seed=21&frames=600' --val 'figures:day?seed=31&frames=100' \
-		--val 'figures:dusk?seed=32&frames=60' --out build/weights/figure-keypoints-edge --epochs 12
-	@$(VENV)/umiak train keypoints --data 'figures:day?seed=21&frames=500' --data 'figures:dusk?seed=22&frames=200' \
+		--out build/weights/yard-detector-cloud --height 240 --width 320 --decoder 48 --epochs 14
+	@$(VENV)/umiak train keypoints --data 'figures:day?seed=21&frames=1200' --val 'figures:day?seed=31&frames=100' \
+		--val 'figures:dusk?seed=32&frames=60' --out build/weights/figure-keypoints-edge --epochs 16
+	@$(VENV)/umiak train keypoints --data 'figures:day?seed=21&frames=1200' --data 'figures:dusk?seed=22&frames=600' \
 		--val 'figures:day?seed=31&frames=100' --val 'figures:dusk?seed=32&frames=60' --stages 4 --height 160 --width 160 \
-		--out build/weights/figure-keypoints-cloud --epochs 11
+		--out build/weights/figure-keypoints-cloud --epochs 14
 
 .PHONY: setup-run setup-dev
 setup-run:

@@ -64,7 +64,7 @@ def test_hard_yards_get_the_clouds_boxes_and_more_are_right(tmp_path: Path) -> N
     assert len(said) == len(list(pictures.glob("*-boxes.png"))) == 20
     for one in said:
         hardness = box_threshold(one["answer"]["scores"]["confidences"], nothing_found=1)
-        assert (hardness > 0.64) == (one["answer"]["rule"] == "BoxThreshold") == (one["answer"]["reason"] != "Easy")
+        assert (hardness > 0.58) == (one["answer"]["rule"] == "BoxThreshold") == (one["answer"]["reason"] != "Easy")
     photos = open_boxes("yard:dusk?seed=7&frames=20&shot=1")
     truths = {photos[index].name: photos[index] for index in range(len(photos))}
     edge = OnnxDetector(load_model(builtin_folder("yard-detector-edge")), 1)
