@@ -100,10 +100,18 @@ async def test_trouble_with_the_beginning_is_everybodys_and_the_room_goes_on() -
     room.close()
 
 
+async def test_an_answer_too_few_is_trouble_and_leaves_nobody_waiting() -> None:
+    room = WaitingRoom[int, int](9, 4, lambda questions: [])
+    with pytest.raises(ValueError, match="shorter"):
+        await room.ask(0, Stages())
+    assert room.waiting == 0
+    room.close()
+
+
 async def test_a_room_that_closes_lets_those_who_wait_go() -> None:
-    room, door = thunks(3), threading.Event()
-    running = [asyncio.create_task(room.ask(door.wait, Stages())) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    room, door, begun = thunks(3), threading.Event(), threading.Event()
+    running = [asyncio.create_task(room.ask(lambda: begun.set() or door.wait(), Stages())) for _ in range(3)]
+    await asyncio.to_thread(begun.wait)
     room.close()
     door.set()
     first, *rest = await asyncio.gather(*running, return_exceptions=True)

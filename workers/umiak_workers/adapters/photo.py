@@ -18,7 +18,7 @@ UploadMedia = Literal["image/jpeg", "image/png", "image/webp"]
 """What a router may send to be answered: besides photos as they came, foveated ones that it encoded itself."""
 EFFORT = 2
 """libwebp's `method`, 0 fast to 6 small. From 3 on it searches rate against distortion: a tenth fewer bytes for
-three or four times the time, and time is what an edge device is short of (`umiak bench codec`, docs/adr/0014)."""
+more than twice the time, and time is what an edge device is short of (`umiak bench codec`, docs/adr/0014)."""
 _MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 

@@ -107,7 +107,7 @@ def measured(
     seed: int,
     progress: Callable[[], object],
 ) -> list[Row]:
-    """The untouched photos, then every way; the edge model always sees the photo as it came, as at an edge.
+    """The untouched photos, then every way; both models see what was read again, as in a cloud worker.
 
     Raises ConfigError where no photo is labelled.
     """
@@ -115,10 +115,9 @@ def measured(
     for index in range(len(samples)):
         sample = samples[index]
         if sample.label is not None:
-            mine = edge.predict(sample.image).logits
             for way, tally in tallies.items():
                 seen = sample.image if way is None else _through(way, sample.image, tally)
-                better = labeller.predict(seen).logits
+                mine, better = edge.predict(seen).logits, labeller.predict(seen).logits
                 for logits, counts in ((better, tally.labeller), (joined(mine, better, _BOTH), tally.both)):
                     labels = grown_logits(logits, *sample.label.shape).argmax(axis=0).astype(np.uint8)
                     counts.append(confusion(sample.label, labels, len(edge.card.classes)))

@@ -87,7 +87,7 @@ def classification(
         together,
         lambda logits, photo: (photo.kind, int(logits.argmax()) == photo.kind),
         console,
-        gate(models, seed, miner=miner, threshold=threshold, budget=budget),
+        gate(models, seed, {"miner": miner, "threshold": threshold, "budget": budget}),
     )
     count = len(samples.classes)
     found = {name: shares(np.array(pairs, np.int64), count, seed) for name, pairs in right.items()}
@@ -95,7 +95,7 @@ def classification(
     console.print(table(portable(data), samples.classes, kinds, found))
     if out is not None:
         facts = {"photos": len(samples), "classes": [*samples.classes, "all"]}
-        write(out, data, "", facts, models, found)
+        write(out, data, "all" if kept is None else "val", facts, models, found)
 
 
 def shares(pairs: NDArray[np.int64], classes: int, seed: int) -> Shares:

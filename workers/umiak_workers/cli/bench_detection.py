@@ -71,7 +71,8 @@ def detection(
     samples = open_boxes(data, part, classes)
     if samples.classes != classes:
         raise ConfigError(f"{data}: has {', '.join(samples.classes)}, the model speaks of {', '.join(classes)}")
-    numbers = {"threshold": threshold, "budget": budget, "nothing_found": nothing_found, "certain": certain}
+    rule = {"miner": miner, "threshold": threshold, "budget": budget}
+    rule |= {"nothing_found": nothing_found, "certain": certain}
     matches = side_by_side(
         detectors,
         samples,
@@ -79,7 +80,7 @@ def detection(
         fuse_boxes,
         lambda answer, photo: judged(answer, photo, len(classes)),
         console,
-        gate(detectors, seed, miner=miner, **numbers),
+        gate(detectors, seed, rule),
     )
     found = {name: precision_of(photos, seed) for name, photos in matches.items()}
     console.print(table(f"{portable(data)}, {part}", classes, found))

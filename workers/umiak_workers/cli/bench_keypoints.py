@@ -68,7 +68,7 @@ def keypoints(
         fuse_joints,
         lambda answer, photo: hits_of(answer, photo.joints, photo.visible),
         console,
-        gate(networks, seed, miner=miner, threshold=threshold, budget=budget),
+        gate(networks, seed, {"miner": miner, "threshold": threshold, "budget": budget}),
     )
     found = {name: correct_keypoints(photos, seed) for name, photos in hits.items()}
     console.print(table(f"{portable(data)}, {part}", found))

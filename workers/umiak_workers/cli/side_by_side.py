@@ -83,18 +83,18 @@ def one_or_two(names: Sequence[str], load: Callable[[Model, int], M], threads: i
     return [load(named_model(name), threads) for name in names]
 
 
-def gate(models: Sequence[Answering], seed: int, **numbers: object) -> Gate | None:
-    """The rule that `miner` and its numbers say, None without one; raises ConfigError for what no resource takes."""
-    if numbers["miner"] is None:
-        if any(value is not None for value in numbers.values()):
+def gate(models: Sequence[Answering], seed: int, rule: Mapping[str, object]) -> Gate | None:
+    """What `rule` (fields of MinerRule) says, None for one without a miner; raises ConfigError as a resource would."""
+    if rule["miner"] is None:
+        if any(value is not None for value in rule.values()):
             raise ConfigError("--miner: say which rule these numbers are for")
         return None
     if len(models) < 2:
         raise ConfigError("--miner: hard photos go to a cloud model, name one after the edge model")
     try:
-        return Gate(new_judge((MinerRule.model_validate(numbers),)), np.random.default_rng(seed))
+        return Gate(new_judge((MinerRule.model_validate(rule),)), np.random.default_rng(seed))
     except ValidationError as error:
-        raise ConfigError(f"--miner {numbers['miner']}: {explain(error)}") from error
+        raise ConfigError(f"--miner {rule['miner']}: {explain(error)}") from error
 
 
 def side_by_side(

@@ -48,7 +48,8 @@ class Cloud:
 
     def __post_init__(self) -> None:
         self.desk = Desk(self.config, self.metrics)
-        self.room = WaitingRoom(self.config.max_waiting, self.config.batch, self.desk.begin)
+        together = self.config.batch if self.config.sam else 1  # nothing else is faster for several at once
+        self.room = WaitingRoom(self.config.max_waiting, together, self.desk.begin)
 
     def readiness(self) -> Mapping[str, object]:
         """Ready once labeller and SAM have answered their golden inputs."""

@@ -105,8 +105,11 @@ class Thinker:
             labels = _at_size(labelled.labels, image.shape[0], image.shape[1])
         return Opinion(labels, labelled.probability, scores, models, labelled.masks)
 
+    def _agrees(self, edge: Answering) -> bool:
+        return self._labeller is None or edge.card.classes == self._labeller.card.classes
+
     def _agree(self, edge: Answering) -> None:
-        if self._labeller is not None and edge.card.classes != self._labeller.card.classes:
+        if self._labeller is not None and not self._agrees(edge):
             raise Unavailable(
                 f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
                 f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
@@ -130,20 +133,26 @@ class Thinker:
             return None
 
     def _embeddings(self, sam: Promptable, questions: Sequence[Question]) -> list[Embedding | None]:
-        found = list[Embedding | None]()
-        for one in questions:
+        found: dict[str | int, Embedding | None] = {}
+        missing: dict[str | int, Question] = {}
+        for number, one in enumerate(questions):
             with one.stages.timed("sam_encode"):
-                found.append(self.embeddings.get(one.name) if one.name else None)
-        missing = [number for number, embedding in enumerate(found) if embedding is None]
+                known = self.embeddings.get(one.name) if one.name else None
+            if known is not None:
+                found[one.name] = known
+            elif self._agrees(one.edge):  # the others are refused when it is their turn
+                missing.setdefault(one.name or number, one)
         begun = time.perf_counter()
-        made = embedded(sam, [questions[number].image for number in missing])
+        made = embedded(sam, [one.image for one in missing.values()])
         took = (time.perf_counter() - begun) * 1000
-        for number, embedding in zip(missing, made, strict=True):
-            name, found[number] = questions[number].name, embedding
-            questions[number].stages.add("sam_encode", took)  # everybody waited for all of them
-            if name and embedding is not None:
-                self.embeddings.put(name, embedding, int(embedding.features.nbytes))
-        return found
+        for (name, one), embedding in zip(missing.items(), made, strict=True):
+            found[name] = embedding
+            if one.name and embedding is not None:
+                self.embeddings.put(one.name, embedding, int(embedding.features.nbytes))
+        for number, one in enumerate(questions):
+            if (one.name or number) in missing:
+                one.stages.add("sam_encode", took)  # everybody waited for all of them
+        return [found.get(one.name or number) for number, one in enumerate(questions)]
 
 
 def embedded(sam: Promptable, images: Sequence[NDArray[np.uint8]]) -> list[Embedding | None]:
@@ -152,9 +161,11 @@ def embedded(sam: Promptable, images: Sequence[NDArray[np.uint8]]) -> list[Embed
         return []
     try:
         return list(sam.encode_all(images))
-    except InvalidPrediction as error:
+    except (InvalidPrediction, MemoryError, RuntimeError) as error:  # torch: out of memory is a RuntimeError
         if len(images) > 1:
             return [embedding for image in images for embedding in embedded(sam, [image])]
+        if not isinstance(error, InvalidPrediction):
+            raise
         log.warning("masks are left out", reason=str(error))
         return [None]
 

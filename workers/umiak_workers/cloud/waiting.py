@@ -67,12 +67,12 @@ class WaitingRoom(Generic[Q, A]):
         if not batch:
             return
         try:
-            answers = self._begin([one.question for one in batch])
+            pairs = list(zip(batch, self._begin([one.question for one in batch]), strict=True))
         except Exception as error:  # noqa: BLE001 handed to everybody who asked
             for one in batch:
                 one.answer.set_exception(error)
             return
-        for one, answer in zip(batch, answers, strict=True):
+        for one, answer in pairs:
             spent = (time.perf_counter() - one.since) * 1000
             one.stages.add("wait", max(0.0, spent - sum(one.stages.milliseconds.values())))
             try:
@@ -81,10 +81,11 @@ class WaitingRoom(Generic[Q, A]):
                 one.answer.set_exception(error)
 
     def _taken(self) -> list[_Waiting[Q, A]]:
-        with suppress(IndexError):  # the room was closed meanwhile
-            batch = [self._queue.popleft() for _ in range(min(self._together, len(self._queue)))]
-            return [one for one in batch if one.answer.set_running_or_notify_cancel()]
-        return []
+        batch = list[_Waiting[Q, A]]()
+        with suppress(IndexError):  # no more wait, or the room was closed meanwhile
+            while len(batch) < self._together:
+                batch.append(self._queue.popleft())
+        return [one for one in batch if one.answer.set_running_or_notify_cancel()]
 
     def _left(self, future: "asyncio.Future[A]") -> None:
         self.waiting -= 1

@@ -300,7 +300,7 @@ class CloudConfig(Config):
     max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests that may wait; one more gets 503 with Retry-After."""
     batch: Annotated[int, Field(ge=1, le=16)] = 1
-    """Photos of those that wait that SAM's image encoder takes in one pass."""
+    """Photos of those that wait that SAM's image encoder takes in one pass; each takes its memory, pixels included."""
     model_cache_bytes: Annotated[int, Field(ge=MiB)] = 2048 * MiB
 
     @model_validator(mode="after")
