@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from umiak_workers.cli import bench as bench_command
+from umiak_workers.cli import bench_classification, bench_detection, bench_keypoints
 from umiak_workers.contract.errors import ConfigError
 
 CLASSES = (
@@ -27,13 +29,15 @@ JOINTS = (
 
 
 @pytest.fixture
-def measured(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """`measured(command, edge, cloud, data, *options)`: the columns of the JSON, by name."""
+    for module in (bench_classification, bench_detection, bench_keypoints):
+        monkeypatch.setattr(module, "console", Console(width=200))  # the heads of columns on one line each
 
     def call(command: str, edge: str, cloud: str, data: str, *options: str) -> dict[str, Any]:
         out = tmp_path / "out.json"
         words = [command, edge, cloud, "--data", data, "--json", str(out), *options]
-        result = CliRunner().invoke(bench_command.app, words, catch_exceptions=False, env={"COLUMNS": "160"})
+        result = CliRunner().invoke(bench_command.app, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         found: dict[str, Any] = json.loads(out.read_text())["models"]
         assert all(name in result.output for name in found)
