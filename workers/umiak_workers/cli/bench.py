@@ -37,8 +37,8 @@ def bench() -> None:
 
 
 app.command("learning")(recovery)
-app.command("codec")(codec)
 app.command("classification")(classification)
+app.command("codec")(codec)
 app.command("detection")(detection)
 app.command("edge")(edge)
 app.command("joint")(joint)

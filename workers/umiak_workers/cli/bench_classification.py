@@ -1,6 +1,5 @@
 """`umiak bench classification`: how often classifiers are right, an edge and a cloud model side by side."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -24,25 +23,15 @@ from umiak_workers.cli.side_by_side import (
     write,
 )
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.core.classification_metrics import Shares, shares_of
 from umiak_workers.core.label import together
-from umiak_workers.core.resample import block_interval
 from umiak_workers.datasets.class_source import open_classified
 from umiak_workers.datasets.source import portable
 from umiak_workers.predictors.answering import Said
+from umiak_workers.predictors.class_scoring import judged
 from umiak_workers.predictors.classification import ClassificationOutput, OnnxClassifier
 
-BLOCK = 4
-"""Neighbouring photos in a block of the bootstrap: windows of the same yard photo are four."""
 console = Console()
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Share of photos with the right class, by class and over all (last), with 95 % ends; NaN where there are none."""
-
-    values: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 def classification(
@@ -85,37 +74,23 @@ def classification(
         samples,
         _logits,
         together,
-        lambda logits, photo: (photo.kind, int(logits.argmax()) == photo.kind),
+        judged,
         console,
         gate(models, seed, {"miner": miner, "threshold": threshold, "budget": budget}),
     )
-    count = len(samples.classes)
-    found = {name: shares(np.array(pairs, np.int64), count, seed) for name, pairs in right.items()}
-    kinds = np.bincount([kind for kind, _ in next(iter(right.values()))], minlength=count)
-    console.print(table(portable(data), samples.classes, kinds, found))
+    found = {name: shares_of(photos, len(samples.classes), seed) for name, photos in right.items()}
+    console.print(table(portable(data), samples.classes, found))
     if out is not None:
         facts = {"photos": len(samples), "classes": [*samples.classes, "all"]}
         write(out, data, "all" if kept is None else "val", facts, models, found)
 
 
-def shares(pairs: NDArray[np.int64], classes: int, seed: int) -> Shares:
-    """Of Nx2 (class, 1 where it was found) in the photos' order."""
-
-    def figure(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
-        kinds, right = pairs[drawn].T
-        found = np.bincount(kinds, weights=right, minlength=classes)
-        with np.errstate(invalid="ignore"):
-            return np.append(found / np.bincount(kinds, minlength=classes), right.mean())
-
-    low, high = block_interval(figure, len(pairs), min(BLOCK, len(pairs)), seed)
-    return Shares(figure(np.arange(len(pairs))), low, high)
-
-
-def table(title: str, classes: tuple[str, ...], kinds: NDArray[np.int64], found: dict[str, Shares]) -> Table:
+def table(title: str, classes: tuple[str, ...], found: dict[str, Shares]) -> Table:
     """A row for each class and one for all, a column for each way to answer."""
-    shown = Table("share right", "photos", *found, box=SIMPLE_HEAD, title=f"{title}: {kinds.sum()} photos")
-    for row, (name, photos) in enumerate(zip((*classes, "all"), (*kinds, kinds.sum()), strict=True)):
-        shown.add_row(name, str(photos), *(cell(one, row) for one in found.values()))
+    photos = next(iter(found.values())).photos
+    shown = Table("share right", "photos", *found, box=SIMPLE_HEAD, title=f"{title}: {photos[-1]} photos")
+    for row, name in enumerate((*classes, "all")):
+        shown.add_row(name, f"{photos[row]}", *(cell(one, row) for one in found.values()))
     return shown
 
 

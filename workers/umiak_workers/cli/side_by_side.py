@@ -94,7 +94,8 @@ def gate(models: Sequence[Answering], seed: int, rule: Mapping[str, object]) -> 
     try:
         return Gate(new_judge((MinerRule.model_validate(rule),)), np.random.default_rng(seed))
     except ValidationError as error:
-        raise ConfigError(f"--miner {rule['miner']}: {explain(error)}") from error
+        told = explain(error).removeprefix("(root): Value error, ")
+        raise ConfigError(f"--miner {rule['miner']}: {told}") from error
 
 
 def side_by_side(

@@ -3,28 +3,27 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
+from umiak_workers.cli.bench_classification import table
 from umiak_workers.cli.made_by import command_line, pace
 from umiak_workers.cli.packing import OURS, Facts, described, packed
 from umiak_workers.cli.watch import ready, summary, watched
 from umiak_workers.contract.artefact import Architecture
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.core.classification_metrics import shares_of
 from umiak_workers.datasets.class_source import open_classified
 from umiak_workers.datasets.classified import ChosenPhotos, Classified
 from umiak_workers.datasets.source import portable
 from umiak_workers.models.build import build
 from umiak_workers.models.classifier_train import ClassFitConfig, fit_classifier
+from umiak_workers.predictors.class_scoring import photo_classes
 from umiak_workers.predictors.classification import ClassifierGraph
 
 HELD_BACK = 5
 """Every fifth photo of each class is reported on and not trained on where there is no validation set."""
-Counts = NDArray[np.int64]
 console = Console()
 
 
@@ -108,12 +107,13 @@ def classification(
         report = fit_classifier(network, training, fit, progress)
     made = packed(network, card)
     model = ClassifierGraph(made.card, made.graph, made.weights, threads=1)
-    counts = {name: confusion(model, part) for name, part in reported.items()}
-    metrics = {f"accuracy[{name}]": accuracy(found) for name, found in counts.items()}
+    shares = {name: shares_of(photo_classes(model, part), len(classes), seed) for name, part in reported.items()}
+    metrics = {f"accuracy[{name}]": round(float(found.values[-1]), 4) for name, found in shares.items()}
     digest = made.write(out, metrics, next(iter(reported.values()))[0].image)
     photos = sum(len(part) for part in training)
     console.print(f"{out}: {digest}\n{summary(network, report, photos, seed)}", soft_wrap=True)
-    console.print(table(classes, counts))
+    for name, found in shares.items():
+        console.print(table(name, classes, {out.name: found}))
 
 
 def opened(data: list[str], val: list[str]) -> tuple[list[Classified], dict[str, Classified]]:
@@ -139,30 +139,6 @@ def opened(data: list[str], val: list[str]) -> tuple[list[Classified], dict[str,
         if part.classes != training[0].classes:
             raise ConfigError(f"{uri}: has classes {_listed(part)}, {data[0]} has {_listed(training[0])}")
     return training, reported
-
-
-def confusion(model: ClassifierGraph, samples: Classified) -> Counts:
-    """CxC: rows are true classes, columns predicted ones."""
-    counts = np.zeros((len(samples.classes),) * 2, np.int64)
-    for index in range(len(samples)):
-        sample = samples[index]
-        counts[sample.kind, int(model.predict(sample.image).logits.argmax())] += 1
-    return counts
-
-
-def accuracy(counts: Counts) -> float:
-    """Share of photos with the right class."""
-    return round(float(np.trace(counts)) / max(1, int(counts.sum())), 4)
-
-
-def table(classes: tuple[str, ...], counts: dict[str, Counts]) -> Table:
-    """What became of the photos of each class, a column for each data set."""
-    shown = Table("share right", *counts)
-    shown.add_row("accuracy", *(f"{accuracy(found):.4f}" for found in counts.values()))
-    for number, name in enumerate(classes):
-        rows = [found[number] for found in counts.values()]
-        shown.add_row(name, *(f"{row[number] / row.sum():.4f} of {row.sum()}" if row.sum() else "-" for row in rows))
-    return shown
 
 
 def _held_back(part: Classified) -> tuple[Classified, Classified]:

@@ -19,8 +19,9 @@ from umiak_workers.cloud.cache import Cache
 from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.stages import Stages
+from umiak_workers.cloud.whole import same_classes
 from umiak_workers.contract.config import Fusion
-from umiak_workers.contract.errors import InvalidPrediction, Refused, Unavailable
+from umiak_workers.contract.errors import InvalidPrediction, Refused
 from umiak_workers.contract.messages import Box, Region, Scores
 from umiak_workers.core.label import Labelled, Rule, label_masks, softmax, together
 from umiak_workers.core.masks import prompts_from
@@ -84,7 +85,8 @@ class Thinker:
 
     def _opinion(self, question: Question, embedding: Embedding | None) -> Opinion:
         image, edge, stages = question.image, question.edge, question.stages
-        self._agree(edge)
+        if self._labeller is not None:
+            same_classes(edge, self._labeller)
         models = {"edge": edge.digest}
         with stages.timed("edge"):
             seen = _scored(edge, image)
@@ -107,13 +109,6 @@ class Thinker:
 
     def _agrees(self, edge: Answering) -> bool:
         return self._labeller is None or edge.card.classes == self._labeller.card.classes
-
-    def _agree(self, edge: Answering) -> None:
-        if self._labeller is not None and not self._agrees(edge):
-            raise Unavailable(
-                f"edge model {edge.card.name} has classes {', '.join(edge.card.classes)}; "
-                f"labeller {self._labeller.card.name} has {', '.join(self._labeller.card.classes)}"
-            )
 
     def _labelled(self, labeller: Answering, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         try:

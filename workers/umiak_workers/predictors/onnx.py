@@ -1,5 +1,6 @@
 """Models on ONNX Runtime, without torch: what an edge runs. Any graph by its card, and the segmenter."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,7 +37,7 @@ _RUNTIME_ERRORS = (
 )
 
 
-class BoundGraph:
+class BoundGraph(ABC):
     """A graph bound to its weights and ready on `threads` CPU threads; each task has a class of its own.
 
     Raises ArtefactError if graph, weights and card disagree, or for a model of another task.
@@ -52,9 +53,9 @@ class BoundGraph:
         _fits(self._session, card)
         self._wanted = [name for name in _named(card) if name]
 
+    @abstractmethod
     def predict(self, image: Image) -> Scored:
         """Answer one HxWx3 uint8 photo of any size, as the task does; raises InvalidInput or InvalidPrediction."""
-        raise NotImplementedError
 
     def answers(self, image: Image) -> dict[str, NDArray[Any]]:
         """The graph's outputs by name for one HxWx3 uint8 photo of any size; raises InvalidInput, InvalidPrediction."""
