@@ -21,17 +21,15 @@ demo: setup-run ## the whole loop on this machine (SCENE=yard|street, DATA=DIR, 
 	@$(DEMO)
 
 .PHONY: test
-test: setup-dev ## every test: unit, processes, broker, browser, a real Kubernetes API server; as root on Linux a real cluster
+test: ## every test: unit, processes, broker, browser, a real Kubernetes API server; as root on Linux a real cluster
 	@tools/apt.sh $(if $(CI),need,want) mosquitto=mosquitto chromium=chromium prometheus=prometheus promtool=prometheus nginx=nginx-light \
 		pg_ctlcluster=postgresql
 	@[ "$$(id -u)" != 0 ] || tools/apt.sh $(if $(CI),need,want) $(CLUSTER)
-	@[ "$$(id -u)" != 0 ] || tools/kube/provision.py cluster >/dev/null || [ -z "$(CI)" ]
-	@assets="$$(tools/kube/provision.py)" || $(if $(CI),exit 1,echo "test: no Kubernetes control plane: tests that need one are skipped" >&2); \
-	KUBEBUILDER_ASSETS="$$assets" tools/test.sh $(PYTEST_ARGS)
+	@tools/test.sh $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup-dev ## only the tests that start no process (seconds)
-	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not cluster and not train" $(WORKERS) $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest -m "not processes and not apiserver and not browser and not cluster and not toxiproxy and not train" $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: check
 check: setup-dev ## ruff, mypy --strict, import-linter
