@@ -44,6 +44,51 @@ def test_every_pod_runs_where_only_restricted_ones_are_admitted(site: Site) -> N
     assert "Phase:          Succeeded" in site.shell(f"helm test umiak -n {SYSTEM}")
 
 
+DIAL = """
+import json, socket, sys
+def reached(where):
+    try:
+        socket.create_connection(where.rsplit(":", 1), 4).close()
+    except OSError as error:
+        return type(error).__name__
+    return "open"
+print(json.dumps({where: reached(where) for where in sys.argv[1:]}))
+"""
+
+
+def test_policies_let_in_who_belongs_there_and_nobody_else(site: Site) -> None:
+    """Beside all other tests here, which show that they are in nobody's way."""
+    if site.cluster.firewall is None:
+        pytest.skip("needs kube-router on PATH, which the Go module proxy does not have: no policy is enforced here")
+    site.cluster.kubectl("create", "namespace", "stranger")
+    ours = {"app.kubernetes.io/name": "umiak"}
+    hub, inside, outside = "umiak-hub:8800", "umiak-broker:1883", "umiak-gateway:443"
+    refused = ("TimeoutError", "ConnectionRefusedError")
+    seen = dialled(site, {}, hub, inside, outside)
+    assert seen[outside] == "open"
+    assert seen[hub] in refused
+    assert seen[inside] in refused
+    assert dialled(site, {**ours, "umiak.dev/component": "trainer"}, hub) == {hub: "open"}
+    assert dialled(site, {**ours, "umiak.dev/component": "edge"}, hub)[hub] in refused
+    site.cluster.kubectl("delete", "namespace", "stranger", "--timeout=60s")
+
+
+def dialled(site: Site, labels: dict[str, str], *services: str) -> dict[str, str]:
+    """What became of a connection from a pod with these labels, in another namespace, to each service:port."""
+    image = site.items("pods", SYSTEM, "-l", "umiak.dev/component=hub")[0]["spec"]["containers"][0]["image"]
+    addresses = {f"{site.get('service', name, SYSTEM)['spec']['clusterIP']}:{port}": f"{name}:{port}"
+                 for name, port in (service.split(":") for service in services)}  # fmt: skip
+    container = {"name": "dial", "image": image, "command": ["python3", "-c", DIAL, *addresses]}
+    spec = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
+    metadata = {"name": "dial", "namespace": "stranger", "labels": labels}
+    site.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    ended = ("Succeeded", "Failed")
+    until(lambda: site.get("pod", "dial", "stranger")["status"]["phase"] in ended, 90, "still dials: ", site.pods)
+    said: dict[str, str] = json.loads(site.shell("kubectl logs -n stranger dial"))
+    site.shell("kubectl delete pod dial -n stranger --wait")
+    return {addresses[where]: how for where, how in said.items()}
+
+
 def test_the_page_leads_to_a_first_answer(site: Site, photos: Path) -> None:
     apply, *others = page("install-kubernetes.md")["3. Ask for something"][0].splitlines()
     began = time.time()

@@ -4,8 +4,8 @@
     sudo .venv/bin/python tools/cluster/cluster.py FOLDER [--edges N]      runs until Ctrl-C
 
 Each machine of it is a network namespace with a containerd of its own; the images are those of `make images`. What is
-not as in a large cluster: one node beside the edges, volumes are folders of this machine, NetworkPolicies are accepted
-but not enforced (the pod network is a plain bridge), and the load on two cores.
+not as in a large cluster: one node beside the edges, volumes are folders of this machine, NetworkPolicies are enforced
+only where there is a kube-router (the pod network is a plain bridge), and the load on two cores.
 """
 
 import argparse
@@ -26,6 +26,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "kube")]
 import provision  # noqa: E402
 from containerd import Containerd, remove_leftovers  # noqa: E402
 from control_plane import ControlPlane  # noqa: E402
+from firewall import PROGRAM as FIREWALL  # noqa: E402
+from firewall import Firewall  # noqa: E402
 from hosts import OUTER, Failed, Host, Link, outer_link, run  # noqa: E402
 from kubeedge import CloudCore, EdgeNode, Kubectl  # noqa: E402
 from node import NameServer, Node  # noqa: E402
@@ -57,6 +59,7 @@ class Cluster:
         self.kubectl = Kubectl(self.plane)
         self.edges: dict[str, EdgeNode] = {}
         self.cloudcore: CloudCore | None = None
+        self.firewall: Firewall | None = None
         self._links = 0
         self._undo: list[Callable[[], None]] = []
 
@@ -79,6 +82,10 @@ class Cluster:
         names.start()
         self.apply(*names.objects(), *self._volumes())
         self._registered(CLOUD_NODE, "kubelet", self.node.processes)
+        if program := provision.program(FIREWALL):
+            self.firewall = Firewall(CLOUD_NODE, self.cloud, self.plane, program, self.folder / FIREWALL)
+            self._later(self.firewall.stop)
+            self.firewall.start()
 
     def start_kubeedge(self) -> None:
         """CloudCore, ready for edges."""

@@ -23,6 +23,7 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 RESOURCE_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.-]*video[A-Za-z0-9_.-]*$"
+GPU_PATTERN = r"^nvidia\.com/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
 LabelValue = Annotated[str, Field(max_length=63)]
 
 
@@ -114,11 +115,25 @@ class Source(Spec):
         return self
 
 
+class Gpu(Spec):
+    """A GPU of the node: as its device plugin offers it, by the runtime class that brings its driver, or by both."""
+
+    resource: Annotated[str, Field(pattern=GPU_PATTERN, max_length=128)] | None = None
+    runtime_class_name: ObjectName | None = None
+
+    @model_validator(mode="after")
+    def _any_of(self) -> "Gpu":
+        if self.resource is None and self.runtime_class_name is None:
+            raise ValueError("name at least one of resource and runtimeClassName")
+        return self
+
+
 class EdgeRuntime(Spec):
     """What the model server may use."""
 
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     resources: Resources = Resources()
+    gpu: Gpu | None = None
 
 
 class Edge(Spec):
@@ -152,6 +167,7 @@ class Cloud(Spec):
     fusion: Fusion = Fusion()
     batch: Annotated[int, Field(ge=1, le=16)] = 1
     resources: Resources = Resources()
+    gpu: Gpu | None = None
 
     @model_validator(mode="after")
     def _any_of(self) -> "Cloud":

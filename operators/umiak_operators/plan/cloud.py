@@ -6,7 +6,7 @@ from umiak_operators.api.joint_inference import Cloud, Model
 from umiak_operators.plan import addresses, names, objects
 from umiak_operators.plan.edges import Site
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import Part, Pod, needs, sized
+from umiak_operators.plan.pods import Part, Pod, needs, offered, sized
 from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, Fusion, ModelSource
 from umiak_workers.contract.identity import Principal, resource_key
 
@@ -21,12 +21,13 @@ def cloud_objects(site: Site, cloud: Cloud) -> list[Obj]:
     metadata = objects.meta(name, site.namespace, own)
     known = addresses.of_cloud(site.platform)
     trusted = addresses.authorities(site.platform, known)
-    pod = Pod(name, own, (_part(site, cloud),), known, {"emptyDir": {}}, _GRACE, trusted)
+    pod = Pod(name, own, (_part(site, cloud),), known, {"emptyDir": {}}, _GRACE, trusted, cloud.gpu)
     template = pod.template()
     keep_off_edges(template["spec"])
     return [
         *pod.secrets(site.namespace, site.platform.operator_key),
-        objects.deployment(metadata, own, template, cloud.replicas, recreate=False),
+        # a node with one GPU has none for the new pod until the old one is gone; meanwhile the edges answer
+        objects.deployment(metadata, own, template, cloud.replicas, recreate=cloud.gpu is not None),
         objects.service(metadata, own, names.PORTS["cloud"]),
     ]
 
@@ -48,6 +49,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         labeller=_source(cloud.labeller),
         fusion=Fusion(**cloud.fusion.model_dump()),
         batch=cloud.batch,
+        gpu=cloud.gpu is not None,
     )
     return Part(
         role="cloud",
@@ -55,6 +57,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         config=config,
         principal=Principal(site.namespace, site.name, "-", "cloud"),
         resources=sized(_NEEDS, cloud.resources),
+        devices=offered(cloud.gpu),
         port=names.PORTS["cloud"],
         keys={RESOURCE_KEY_FILE: resource_key(site.platform.operator_key, site.namespace, site.name).hex().encode()},
     )

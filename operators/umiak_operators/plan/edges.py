@@ -12,7 +12,7 @@ from umiak_operators.api.resource import Resource
 from umiak_operators.plan import addresses, live, names, objects
 from umiak_operators.plan.model import Node, Observed, Platform
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import STATE, Brought, Part, Pod, needs, sized
+from umiak_operators.plan.pods import STATE, Brought, Part, Pod, needs, offered, sized
 from umiak_workers.contract.config import (
     AgentConfig,
     DirectorySource,
@@ -104,7 +104,8 @@ def edge_pod(site: Site, node: Node, name: str, own: Mapping[str, str]) -> Pod:
     )
     parts = (_edge(site, node), _router(site, node), _agent(site, node))
     trusted = addresses.authorities(site.platform, known)
-    return Pod(name, own, parts, known, _state(site, node, name), authorities=trusted)
+    gpu = site.spec.edge.runtime.gpu
+    return Pod(name, own, parts, known, _state(site, node, name), authorities=trusted, gpu=gpu)
 
 
 def _principal(site: Site, node: Node, role: str) -> Principal:
@@ -114,9 +115,20 @@ def _principal(site: Site, node: Node, role: str) -> Principal:
 def _edge(site: Site, node: Node) -> Part:
     runtime, regions = site.spec.edge.runtime, site.spec.hard_examples.regions
     tiling = Tiling(side=regions.side, by=regions.by) if regions else None
-    config = EdgeConfig(line=site.line, task=site.spec.task, threads=runtime.threads, regions=tiling)
-    image = site.platform.images["edge"]
-    return Part("edge", image, config, _principal(site, node, "edge"), sized(_EDGE_NEEDS, runtime.resources))
+    return Part(
+        "edge",
+        site.platform.images["edge"],
+        EdgeConfig(
+            line=site.line,
+            task=site.spec.task,
+            threads=runtime.threads,
+            gpu=runtime.gpu is not None,
+            regions=tiling,
+        ),
+        _principal(site, node, "edge"),
+        sized(_EDGE_NEEDS, runtime.resources),
+        devices=offered(runtime.gpu),
+    )
 
 
 def _router(site: Site, node: Node) -> Part:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from umiak_operators.api.joint_inference import Gpu
 from umiak_operators.api.quantity import Amounts, Resources, amount
 from umiak_operators.plan import names
 from umiak_operators.plan.objects import (
@@ -61,7 +62,7 @@ class Part:
     """Key files by file name."""
     brought: tuple[Brought, ...] = ()
     devices: tuple[str, ...] = ()
-    """Extended resources of the node, one of each."""
+    """Extended resources of the node, one of each: a camera, a GPU."""
     settled: Mapping[str, Any] | None = None
     """What of the config a running container cannot take over live; None: all of it."""
 
@@ -83,6 +84,8 @@ class Pod:
     grace: int = 10
     authorities: str = ""
     """Certificates (PEM) that its clients trust as well."""
+    gpu: Gpu | None = None
+    """What the node must bring for the part that computes on it."""
 
     def digest(self) -> str:
         """Hash of what the parts read once at start."""
@@ -100,7 +103,10 @@ class Pod:
         if self.state_volume is not None:
             volumes.append({"name": STATE, **self.state_volume})
         containers = [_container(part) for part in self.parts]
-        return template(self.labels, self.digest(), pod_spec(containers, volumes, self.grace))
+        spec = pod_spec(containers, volumes, self.grace)
+        if self.gpu and self.gpu.runtime_class_name:
+            spec["runtimeClassName"] = self.gpu.runtime_class_name
+        return template(self.labels, self.digest(), spec)
 
     def secrets(self, namespace: str, operator_key: bytes) -> list[Obj]:
         """What the parts read, a Secret for each."""
@@ -138,6 +144,11 @@ def sized(default: Resources, wanted: Resources) -> Resources:
         requests=_amounts(wanted.requests, default.requests, min, wanted.limits),
         limits=_amounts(wanted.limits, default.limits, max, wanted.requests),
     )
+
+
+def offered(gpu: Gpu | None) -> tuple[str, ...]:
+    """The GPU as an extended resource of the node, where it is one."""
+    return (gpu.resource,) if gpu and gpu.resource else ()
 
 
 def needs(cpu: str, memory: str, most_memory: str) -> Resources:

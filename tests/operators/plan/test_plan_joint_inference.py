@@ -232,6 +232,34 @@ def test_a_device_comes_from_a_plugin_and_a_group_and_never_from_the_host(world:
     assert config.video.credentials is None
 
 
+def test_a_gpu_goes_to_the_container_that_computes_and_its_runtime_to_the_pod(
+    world: Any, pick: Any, files: Any
+) -> None:
+    gpu = {"resource": "nvidia.com/gpu", "runtimeClassName": "nvidia"}
+    edge = world.edge(runtime={"gpu": gpu})
+    plan = desired(world.joint(edge=edge, cloud={**world.joint().spec["cloud"], "gpu": gpu}), world.seen(), NOW)
+    pod = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
+    limits = {item["name"]: item["resources"]["limits"] for item in pod["containers"]}
+    assert [role for role in limits if "nvidia.com/gpu" in limits[role]] == ["edge"]
+    assert pod["runtimeClassName"] == "nvidia"
+    assert restricted(pod) == []
+    assert parse_config(EdgeConfig, files(pick(plan, "Secret", "yard-edge-n1-edge"))["edge.json"], "edge").gpu
+    cloud = pick(plan, "Deployment", "yard-cloud")["spec"]
+    (container,) = cloud["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert cloud["template"]["spec"]["runtimeClassName"] == "nvidia"
+    assert parse_config(CloudConfig, files(pick(plan, "Secret", "yard-cloud"))["cloud.json"], "cloud").gpu
+    assert cloud["strategy"] == {"type": "Recreate"}, "the only GPU is free once the old pod is gone"
+
+
+def test_without_a_gpu_nothing_asks_for_one(world: Any, pick: Any) -> None:
+    plan = desired(world.joint(), world.seen(), NOW)
+    for name in ("yard-edge-n1", "yard-cloud"):
+        pod = pick(plan, "Deployment", name)["spec"]["template"]["spec"]
+        assert "runtimeClassName" not in pod
+        assert all(set(item["resources"]["limits"]) == {"memory"} for item in pod["containers"])
+
+
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [

@@ -13,7 +13,7 @@ from hub_kit import HubKit, eventually, hub_config, make_hub
 from umiak_workers.cloud.__main__ import thinker
 from umiak_workers.contract import routes
 from umiak_workers.contract.config import ModelSource
-from umiak_workers.contract.errors import ArtefactError
+from umiak_workers.contract.errors import ArtefactError, ConfigError
 
 NOWHERE = "http://127.0.0.1:9"
 """A hub that is away: nobody listens on the discard port."""
@@ -98,6 +98,14 @@ def test_a_model_that_is_wrong_is_named(
     with pytest.raises(ArtefactError, match=word) as found:
         thinker(config, tmp_path)
     assert "\n" not in str(found.value)
+
+
+def test_a_gpu_that_is_not_there_is_a_wrong_config(tiny: Tiny, tmp_path: Path) -> None:
+    alone = config_of(tiny, sam=None, gpu=True)
+    with pytest.raises(ConfigError, match=r"gpu: this ONNX Runtime has no CUDA.*there is no sam to use it"):
+        thinker(alone, tmp_path)
+    with pytest.raises(ConfigError, match=r"gpu: .*(sees no GPU|no libraries for GPUs)"):
+        thinker(config_of(tiny, gpu=True), tmp_path)
 
 
 def test_a_model_that_is_wrong_ends_the_process_with_one_line(new_cloud: Callable[..., Worker]) -> None:

@@ -117,6 +117,7 @@ def test_a_killed_server_comes_back_and_a_second_one_finds_the_port_taken(new_se
         ('{"role":"edge","line":"yard/street","colour":1}', "colour"),
         ('{"role":"edge","line":"STREET"}', "line"),
         ("{", "config.json"),
+        ('{"role":"edge","line":"yard/street","gpu":true}', "gpu: this ONNX Runtime has no CUDAExecutionProvider"),
     ],
 )
 def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path, role: Callable[..., Any], text: str, says: str) -> None:

@@ -3,9 +3,13 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -15,10 +19,26 @@ from umiak_workers.adapters.artefacts import load_model, read_artefact
 from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.masks import Prompt
 from umiak_workers.core.model import Model
+from umiak_workers.models.sam import SamConfig, assemble, decode
+from umiak_workers.predictors import sam as sams
 from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding
 from umiak_workers.predictors.sam import AT_ONCE, SamSegmenter, load_sam
 
+TINY = SamConfig(
+    image=64,
+    patch=16,
+    width=16,
+    depth=2,
+    heads=2,
+    window=2,
+    global_layers=(1,),
+    embedding=16,
+    decoder_depth=1,
+    decoder_heads=2,
+    decoder_mlp=16,
+    quality_hidden=8,
+)
 IMAGE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 PROMPTS = (
     Prompt((5.0, 5.0, 30.0, 40.0), ((12.0, 20.0),)),
@@ -149,3 +169,37 @@ def test_planes_grow_bilinearly() -> None:
     grown = grown_logits(planes, 1, 4)
     assert grown.tolist() == [[[0.0, 1.0, 3.0, 4.0]], [[1.0, 1.0, 1.0, 1.0]]]
     assert grown_logits(planes, 1, 2) is planes
+
+
+@pytest.mark.parametrize("prompt", PROMPTS[:3])
+def test_nothing_of_a_question_stays_in_main_memory_when_a_gpu_answers(prompt: Prompt) -> None:
+    """A simulated GPU, whose tensors have shapes and no values: torch refuses to join them with those of the CPU."""
+    with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv()):
+        sam = _simulated_on_gpu()
+        segmenter = SamSegmenter(sam, "", "cuda")
+        features = sam.image_encoder(sam.preprocess(segmenter._fitted(IMAGE).to("cuda"))[None])
+        embedding = Embedding(np.zeros(features.shape, np.float32), *IMAGE.shape[:2])
+        assert segmenter._features(embedding).device == features.device == torch.device("cuda", 0)
+        logits, quality = decode(sam, features, segmenter._scaled([prompt], embedding))
+        masks = sam.postprocess_masks(logits[:, None], (46, 64), (50, 70))
+    assert {one.device for one in (logits, quality, masks)} == {torch.device("cuda", 0)}
+    assert masks.shape == (1, 1, 50, 70)
+
+
+def _simulated_on_gpu() -> Any:
+    with torch.device("cuda"):
+        sam = assemble(TINY)
+    for module in sam.modules():
+        module._buffers.update(
+            {name: buffer.to("cuda") for name, buffer in module._buffers.items() if buffer is not None}
+        )
+    sam.to = lambda device: sam
+    return sam
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if (Path(torch.__file__).parent / "lib" / "libtorch_cuda_linalg.so").exists():
+        assert "sees no GPU" in sams.gpu_missing()
+    monkeypatch.setattr(torch, "__file__", str(tmp_path / "torch" / "__init__.py"))
+    assert "no libraries for GPUs" in sams.gpu_missing()

@@ -5,8 +5,9 @@ import json
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,28 @@ async def test_the_newest_frame_wins_at_a_slow_edge_and_drops_are_counted(tmp_pa
     shown = [seen(frame.photo) for frame in one.edge.frames]
     assert shown == sorted(shown)
     assert shown[-1] == pytest.approx(brightness(39), abs=4), "the newest is what is left at the end"
+
+
+async def test_a_camera_whose_driver_hangs_is_said_and_goes_on_when_it_does(
+    tmp_path: Path, easy: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A simulated device: its driver blocks in the middle, as Video4Linux may, and then gives frames again."""
+    hanging, pictures = threading.Event(), list(camera.pictures(camera.file(film(tmp_path / "a.mp4", 2)), lambda: None))
+
+    def blocking(place: camera.Place, undecodable: Callable[[], None]) -> Iterator[camera.Picture]:
+        yield pictures[0]
+        hanging.wait(60)
+        yield pictures[1]
+        threading.Event().wait(60)
+
+    monkeypatch.setattr(camera, "pictures", blocking)
+    monkeypatch.setattr(camera, "OPEN_SECONDS", 0.0)
+    monkeypatch.setattr(camera, "SILENCE_SECONDS", 0.2)
+    async with Set(tmp_path, easy(), device="/dev/video0") as one:
+        await until(lambda: one.source.status.reason == "/dev/video0: nothing comes")
+        assert (one.source.status.state, len(one.edge.frames)) == ("connecting", 1)
+        hanging.set()
+        await until(lambda: one.source.status.state == "playing" and len(one.edge.frames) == 2)
 
 
 async def test_an_edge_that_is_away_keeps_a_file_waiting(tmp_path: Path, easy: Make) -> None:

@@ -19,9 +19,10 @@ from umiak_workers.cloud.minds import Mind, mind
 from umiak_workers.cloud.store import Store
 from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, ModelSource
 from umiak_workers.contract.endpoints import HUB
-from umiak_workers.contract.errors import Unavailable
+from umiak_workers.contract.errors import ConfigError, Unavailable
 from umiak_workers.core.model import Model
 from umiak_workers.predictors.answering import answering
+from umiak_workers.predictors.onnx import gpu_missing
 from umiak_workers.predictors.promptable import Promptable
 
 HUB_SECONDS = 5.0
@@ -51,7 +52,14 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
 def wired(loaded: Loaded[CloudConfig], key: bytes, hub: HubClient, state: Path) -> Cloud:
     """A cloud worker that has no models of its own yet."""
     config = loaded.config
-    models = EdgeModels(state / "edge-models", config.model_cache_bytes, config.threads, hub.fetch_model, config.task)
+    models = EdgeModels(
+        state / "edge-models",
+        config.model_cache_bytes,
+        config.threads,
+        hub.fetch_model,
+        config.task,
+        _graphs_on_gpu(config),
+    )
     store = Store(partial(hub.put_sample, config.namespace, config.resource))
     return Cloud(config, key, models, store, CloudMetrics())
 
@@ -65,7 +73,8 @@ async def _load(cloud: Cloud, state: Path) -> None:
             cloud.reason = str(error)
             log.warning("a model's source is away", reason=cloud.reason)
             await asyncio.sleep(AGAIN_SECONDS)
-    log.info("ready", labeller=bool(cloud.config.labeller), sam=bool(cloud.config.sam))
+    config = cloud.config
+    log.info("ready", labeller=bool(config.labeller), sam=bool(config.sam), gpu=config.gpu)
     await asyncio.Event().wait()
 
 
@@ -73,20 +82,31 @@ def thinker(config: CloudConfig, state: Path) -> Mind:
     """The cloud's own models, each proven by its golden input; raises ArtefactError, InvalidPrediction, Unavailable."""
     labeller = None
     if config.labeller is not None:
-        labeller = answering(_model(config, config.labeller, state / "labeller"), config.threads, config.task)
+        model = _model(config, config.labeller, state / "labeller")
+        labeller = answering(model, config.threads, config.task, _graphs_on_gpu(config))
         labeller.check_golden()
-    sam = None if config.sam is None else _promptable(_model(config, config.sam, state / "sam"), config.threads)
+    sam = None if config.sam is None else _promptable(_model(config, config.sam, state / "sam"), config)
     return mind(config.task, (labeller, sam), config.fusion)
 
 
-def _promptable(model: Model, threads: int) -> Promptable:
+def _graphs_on_gpu(config: CloudConfig) -> bool:
+    """Whether labeller and edge models run there; raises ConfigError where nothing could use the GPU asked for."""
+    why = gpu_missing() if config.gpu else "not asked for"
+    if config.gpu and why and config.sam is None:
+        raise ConfigError(f"gpu: {why}, and there is no sam to use it; leave cloud.gpu out")
+    return not why
+
+
+def _promptable(model: Model, config: CloudConfig) -> Promptable:
     """Torch takes seconds to import: only a worker that has a SAM does so, and it listens meanwhile."""
     import torch
 
-    from umiak_workers.predictors.sam import load_sam
+    from umiak_workers.predictors import sam
 
-    torch.set_num_threads(threads)
-    return load_sam(model)
+    torch.set_num_threads(config.threads)
+    if config.gpu and (why := sam.gpu_missing()):
+        raise ConfigError(f"gpu: {why}")
+    return sam.load_sam(model, "cuda" if config.gpu else "cpu")
 
 
 def _model(config: CloudConfig, source: ModelSource, into: Path) -> Model:

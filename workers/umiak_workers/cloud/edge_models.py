@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,10 +32,16 @@ class EdgeModels:
     """Models of one task by digest. Methods block and may be called from several threads; one is fetched at a time."""
 
     def __init__(
-        self, folder: Path, most_bytes: int, threads: int, fetch: Fetch, task: Task = "semantic-segmentation"
+        self,
+        folder: Path,
+        most_bytes: int,
+        threads: int,
+        fetch: Fetch,
+        task: Task = "semantic-segmentation",
+        gpu: bool = False,
     ) -> None:
-        self._task = task
-        self._folder, self._most, self._threads, self._fetch = folder, most_bytes, threads, fetch
+        self._folder, self._most, self._fetch = folder, most_bytes, fetch
+        self._prepare = partial(answering, threads=threads, task=task, gpu=gpu)
         self._ready: OrderedDict[str, Answering] = OrderedDict()
         self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._fetching = threading.Lock()
@@ -78,7 +85,7 @@ class EdgeModels:
         return self._prepared(into, digest)
 
     def _prepared(self, folder: Path, digest: str) -> Answering:
-        loaded = answering(load_model(folder, digest), self._threads, self._task)
+        loaded = self._prepare(load_model(folder, digest))
         loaded.check_golden()
         return loaded
 

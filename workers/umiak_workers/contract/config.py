@@ -61,6 +61,8 @@ class EdgeConfig(Config):
     task: Task = "semantic-segmentation"
     """A model of another task is not taken."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    gpu: bool = False
+    """The model runs on the GPU; a server without one does not start."""
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
     max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
     regions: Tiling | None = None
@@ -295,6 +297,8 @@ class CloudConfig(Config):
     """None: masks are labelled by the edge model's own scores. Every task but segmentation needs one."""
     fusion: Fusion = Fusion()
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    gpu: bool = False
+    """SAM runs on the GPU; labeller and edge models do so where this ONNX Runtime can."""
     max_image_bytes: Annotated[int, Field(ge=1024, le=64 * MiB)] = 8 * MiB
     max_image_pixels: Annotated[int, Field(ge=1, le=100_000_000)] = 16_000_000
     max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 64

@@ -6,10 +6,12 @@ from umiak_workers.adapters import process, serving
 from umiak_workers.adapters.configfile import load
 from umiak_workers.adapters.slots import Slots
 from umiak_workers.contract.config import EdgeConfig
+from umiak_workers.contract.errors import ConfigError
 from umiak_workers.edge.app import Edge, build
 from umiak_workers.edge.metrics import EdgeMetrics
 from umiak_workers.edge.pool import Pool
 from umiak_workers.edge.shelf import Shelf
+from umiak_workers.predictors.onnx import gpu_missing
 
 WORKERS = 2
 """One photo is decoded or encoded while another one is in the model."""
@@ -21,8 +23,10 @@ async def main(given: process.Arguments, stop: asyncio.Event) -> None:
     """Listen first, then load: a server without a model is live, not ready."""
     state = given.state_folder()
     loaded = load(EdgeConfig, given.config, state, "edge")
+    if loaded.config.gpu and (why := gpu_missing()):
+        raise ConfigError(f"gpu: {why}; use an edge image with onnxruntime-gpu, or leave edge.runtime.gpu out")
     listener = serving.bind(loaded.endpoints, "edge")
-    shelf = Shelf(Slots(state), loaded.config.threads, loaded.config.task)
+    shelf = Shelf(Slots(state), loaded.config.threads, loaded.config.task, loaded.config.gpu)
     pool = Pool(WORKERS, MOST_WAITING)
     app = build(Edge(loaded.config, shelf, pool, EdgeMetrics(pool)))
     try:

@@ -7,6 +7,7 @@ the place of the model in use, by one assignment. A request keeps the model that
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -33,10 +34,9 @@ class Shelf:
     """One active model over the two slots of a state folder, of one task. Its methods block; call them from a
     thread."""
 
-    def __init__(self, slots: Slots, threads: int, task: Task = "semantic-segmentation") -> None:
+    def __init__(self, slots: Slots, threads: int, task: Task = "semantic-segmentation", gpu: bool = False) -> None:
         self._slots = slots
-        self._threads = threads
-        self._task = task
+        self._prepare = partial(_prepared, threads=threads, task=task, gpu=gpu)
         self._active: Answering | None = None
         self._reason = NO_MODEL
         self._tried: str | None = None
@@ -114,7 +114,7 @@ class Shelf:
     def _load(self, slot: SlotName, digest: str) -> Answering:
         self._slots.begin_attempt(digest)
         begun = time.monotonic()
-        loaded = prepared(load_model(self._slots.folder(slot), digest), self._threads, self._task)
+        loaded = self._prepare(load_model(self._slots.folder(slot), digest))
         log.info("model loaded", digest=digest, slot=slot, seconds=round(time.monotonic() - begun, 3))
         return loaded
 
@@ -123,9 +123,9 @@ class Shelf:
         self._reason = ""
 
 
-def prepared(model: Model, threads: int, task: Task) -> Answering:
+def _prepared(model: Model, threads: int, task: Task, gpu: bool) -> Answering:
     """A bound model that has answered its golden input; raises ArtefactError or InvalidPrediction."""
-    loaded = answering(model, threads, task)
+    loaded = answering(model, threads, task, gpu)
     try:
         loaded.check_golden()
     except UmiakError as error:

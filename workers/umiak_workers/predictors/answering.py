@@ -59,28 +59,28 @@ GRAPHS: Mapping[str, type[BoundGraph]] = {
     kind.task: kind for kind in (OnnxGraph, ClassifierGraph, OnnxBoxes, OnnxJoints)
 }
 """Task -> what runs a graph of it."""
-LOADERS: Mapping[str, Callable[[Model, int], Answering]] = {
+LOADERS: Mapping[str, Callable[[Model, int, bool], Answering]] = {
     OnnxSegmenter.task: OnnxSegmenter,
     OnnxClassifier.task: OnnxClassifier,
     OnnxDetector.task: OnnxDetector,
     OnnxKeypoints.task: OnnxKeypoints,
 }
-"""Task -> (model, CPU threads) -> a loaded model."""
+"""Task -> (model, CPU threads, on the GPU) -> a loaded model."""
 
 
-def answering(model: Model, threads: int, task: Task) -> Answering:
+def answering(model: Model, threads: int, task: Task, gpu: bool = False) -> Answering:
     """The model ready to answer on ONNX Runtime; raises ArtefactError for one of another task."""
     if model.card.task != task:
         raise ArtefactError(f"task: {model.card.name} is a {model.card.task} model, {task} is answered here")
-    return loaded(model, threads)
+    return loaded(model, threads, gpu)
 
 
-def loaded(model: Model, threads: int) -> Answering:
+def loaded(model: Model, threads: int, gpu: bool = False) -> Answering:
     """A model of any task ready to answer; raises ArtefactError for a task that this release does not answer."""
     card = model.card
     if card.task not in LOADERS:
         raise ArtefactError(f"{card.name}: {card.task} has no graph to run, models of {', '.join(LOADERS)} have")
-    return LOADERS[card.task](model, threads)
+    return LOADERS[card.task](model, threads, gpu)
 
 
 def record_golden(

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
@@ -26,6 +27,9 @@ from umiak_workers.predictors.segmentation import (
     labels_of,
 )
 
+_CPU = "CPUExecutionProvider"
+_GPU = ("CUDAExecutionProvider", {"use_tf32": "0"})
+"""Without TF32, whose products keep ten bits: a golden answer would be off by more than it may."""
 _RUNTIME_ERRORS = (
     native.Fail,
     native.InvalidArgument,
@@ -38,18 +42,20 @@ _RUNTIME_ERRORS = (
 
 
 class BoundGraph(ABC):
-    """A graph bound to its weights and ready on `threads` CPU threads; each task has a class of its own.
+    """A graph bound to its weights and ready on `threads` CPU threads or the GPU; each task has a class of its own.
+
+    `gpu` is for where `gpu_missing` says nothing.
 
     Raises ArtefactError if graph, weights and card disagree, or for a model of another task.
     """
 
     task: ClassVar[Task]
 
-    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int) -> None:
+    def __init__(self, card: Card, graph: bytes, weights: Tensors, threads: int, gpu: bool = False) -> None:
         if card.task != self.task:
             raise ArtefactError(f"{card.name} is a {card.task} model, this needs one of {self.task}")
         self.card = card
-        self._session = _session(bind(graph, weights, card.training_only), threads)
+        self._session = _session(bind(graph, weights, card.training_only), threads, gpu)
         _fits(self._session, card)
         self._wanted = [name for name in _named(card) if name]
 
@@ -97,8 +103,8 @@ class OnnxGraph(BoundGraph):
 class FromArtefact(BoundGraph):
     """A graph of an artefact, with its digest and golden input; stands before the class of its task."""
 
-    def __init__(self, model: Model, threads: int) -> None:
-        super().__init__(model.card, model.graph, model.weights, threads)
+    def __init__(self, model: Model, threads: int, gpu: bool = False) -> None:
+        super().__init__(model.card, model.graph, model.weights, threads, gpu)
         self.digest: str = model.digest
         self._golden = model.golden
 
@@ -115,14 +121,29 @@ def _named(card: Card) -> tuple[str | None, ...]:
     return card.outputs.logits, card.outputs.labels, card.outputs.appeal
 
 
-def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+def gpu_missing() -> str:
+    """Why ONNX Runtime cannot use a GPU here; empty where it can, which a graph of one node has shown."""
+    offered = onnxruntime.get_available_providers()
+    if _GPU[0] not in offered:
+        return f"this ONNX Runtime has no {_GPU[0]}, only {', '.join(offered)}"
+    value = onnx.helper.make_tensor_value_info("value", onnx.TensorProto.FLOAT, [1])
+    same = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["value"], ["same"])
+    graph = onnx.helper.make_graph([node], "identity", [value], [same])
+    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    if _GPU[0] not in _session(model.SerializeToString(), 1, gpu=True).get_providers():
+        return f"ONNX Runtime's {_GPU[0]} found no GPU, or not the CUDA libraries that it needs"
+    return ""
+
+
+def _session(graph: bytes, threads: int, gpu: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=[_GPU, _CPU] if gpu else [_CPU])
     except _RUNTIME_ERRORS as error:
         raise ArtefactError(f"graph: ONNX Runtime refuses it ({error})") from error
 

@@ -4,6 +4,7 @@ numpy in, numpy out; the parts of the `segment-anything` package do the work (se
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,11 +25,15 @@ AT_ONCE = 32
 
 
 class SamSegmenter:
-    """A `Sam` of any size, ready to be asked. Not safe for use from several threads at once."""
+    """A `Sam` of any size, ready to be asked. Not safe for use from several threads at once.
 
-    def __init__(self, sam: Sam, digest: str) -> None:
+    `device` is torch's name of where it computes; embeddings and masks are handed over in main memory.
+    """
+
+    def __init__(self, sam: Sam, digest: str, device: str = "cpu") -> None:
         self.digest = digest
-        self._sam = sam.eval()
+        self._device = torch.device(device)
+        self._sam = sam.eval().to(self._device)
         self._side = int(sam.image_encoder.img_size)
 
     def encode(self, image: Image) -> Embedding:
@@ -38,8 +43,8 @@ class SamSegmenter:
     @torch.inference_mode()
     def encode_all(self, images: Sequence[Image]) -> tuple[Embedding, ...]:
         """Embed photos of any sizes in one batch, in their order; raises as `encode` does, for all of them at once."""
-        pixels = torch.stack([self._sam.preprocess(self._fitted(image)) for image in images])
-        features = self._sam.image_encoder(pixels).numpy()
+        pixels = torch.stack([self._sam.preprocess(self._fitted(image).to(self._device)) for image in images])
+        features = self._sam.image_encoder(pixels).cpu().numpy()
         if not np.isfinite(features).all():
             raise InvalidPrediction("the image embedding is not finite")
         return tuple(
@@ -57,9 +62,8 @@ class SamSegmenter:
     @torch.inference_mode()
     def logits(self, embedding: Embedding, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
         """NxSxS mask logits of the model's own square, for prompts of one form."""
-        low: NDArray[np.float32] = decode(
-            self._sam, torch.from_numpy(embedding.features), self._scaled(prompts, embedding)
-        )[0].numpy()
+        asked = self._scaled(prompts, embedding)
+        low: NDArray[np.float32] = decode(self._sam, self._features(embedding), asked)[0].cpu().numpy()
         return low
 
     @torch.inference_mode()
@@ -67,27 +71,30 @@ class SamSegmenter:
         """Answer prompts (pixels of the photo) with masks of `height` x `width`, whatever the photo's own size is."""
         masks = np.zeros((len(prompts), height, width), dtype=bool)
         quality = np.zeros(len(prompts), dtype=np.float32)
-        features = torch.from_numpy(embedding.features)
+        features = self._features(embedding)
         for rows in _alike(prompts):
             asked = self._scaled([prompts[row] for row in rows], embedding)
             logits, guess = decode(self._sam, features, asked)
             fitted = geometry(self._side, embedding.height, embedding.width)
             grown = self._sam.postprocess_masks(logits[:, None], fitted, (height, width))[:, 0]
-            masks[rows] = (grown > self._sam.mask_threshold).numpy()
-            quality[rows] = guess.numpy()
+            masks[rows] = (grown > self._sam.mask_threshold).cpu().numpy()
+            quality[rows] = guess.cpu().numpy()
         if not np.isfinite(quality).all():
             raise InvalidPrediction("the predicted quality of a mask is not finite")
         return Masks(masks, np.clip(quality, 0, 1))
 
+    def _features(self, embedding: Embedding) -> torch.Tensor:
+        return torch.from_numpy(embedding.features).to(self._device)
+
     def _scaled(self, prompts: Sequence[Prompt], embedding: Embedding) -> Asked:
         scale = self._side / max(embedding.height, embedding.width)
-        points = torch.tensor([prompt.points for prompt in prompts], dtype=torch.float32) * scale
+        points = torch.tensor([prompt.points for prompt in prompts], dtype=torch.float32, device=self._device) * scale
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
         some = points.numel() > 0
         return Asked(
             points if some else None,
-            torch.ones(points.shape[:2]) if some else None,
-            torch.tensor(boxes, dtype=torch.float32) * scale if boxes else None,
+            torch.ones(points.shape[:2], device=self._device) if some else None,
+            torch.tensor(boxes, dtype=torch.float32, device=self._device) * scale if boxes else None,
         )
 
 
@@ -100,7 +107,7 @@ def _alike(prompts: Sequence[Prompt]) -> Iterable[list[int]]:
         yield from (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
 
 
-def load_sam(model: Model) -> SamSegmenter:
+def load_sam(model: Model, device: str = "cpu") -> SamSegmenter:
     """The segmenter of an artefact, once it has answered its golden input; weights are bound by name, each or none.
 
     Raises ArtefactError if card and weights do not fit, InvalidPrediction if the answer is not the recorded one.
@@ -110,9 +117,22 @@ def load_sam(model: Model) -> SamSegmenter:
     sam = rebuild(model.card, model.weights)
     if not isinstance(sam, Sam):
         raise ArtefactError(f"{model.card.name}: its architecture is no promptable segmenter")
-    segmenter = SamSegmenter(sam, model.digest)
+    segmenter = SamSegmenter(sam, model.digest, device)
     check_golden(segmenter, model.golden)
     return segmenter
+
+
+def gpu_missing() -> str:
+    """Why torch cannot use a GPU here; empty where it can. Torch itself is told to compute exactly from then on."""
+    libraries = Path(torch.__file__).parent / "lib"
+    if not (libraries / "libtorch_cuda_linalg.so").exists():
+        return "this PyTorch has no libraries for GPUs (make images IMAGES=cloud ARGS='--torch cuda' leaves them in)"
+    if not torch.cuda.is_available():
+        return (
+            "PyTorch sees no GPU: does the node have a driver, and the pod a resource or runtime class that brings it?"
+        )
+    torch.backends.cudnn.allow_tf32 = False  # its products keep ten bits: a golden answer would be too far off
+    return ""
 
 
 def golden_prompts(height: int, width: int) -> tuple[Prompt, ...]:

@@ -186,7 +186,7 @@ class VideoSource:
         try:
             while True:
                 await self._room_for_one()
-                shot = await box.take()
+                shot = await self._next(box, place)
                 if shot is None:
                     self._turn.release()
                     self._hands.release()
@@ -199,6 +199,16 @@ class VideoSource:
             raise
         finally:
             box.close()
+
+    async def _next(self, box: Mailbox[Shot], place: Place) -> Shot | None:
+        """The next frame. A driver may block for ever where a stream times out, and cannot be called off: say so."""
+        gap = 0.0 if self._asked.frames_per_second is None else 1 / self._asked.frames_per_second
+        while place.live:
+            try:
+                return await asyncio.wait_for(box.take(), gap + camera.OPEN_SECONDS + camera.SILENCE_SECONDS)
+            except TimeoutError:
+                self._say("connecting", f"{place.shown}: nothing comes")
+        return await box.take()
 
     async def _room_for_one(self) -> None:
         while self._busy and self._started - min(self._busy) >= MOST_AHEAD:
