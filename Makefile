@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
+# Where this is set every process compiles all that it imports anew: seconds for each of hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
 SCENE ?= yard
 WORKERS = -n auto --maxprocesses 4 --dist loadfile
 # What a real node needs of Debian; CNI's plugins have no program on PATH.

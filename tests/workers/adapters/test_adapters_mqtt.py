@@ -54,9 +54,10 @@ def link(broker: Broker) -> Iterator[Callable[..., MqttLink]]:
     """`link(name, will)` -> a started link."""
     made: list[MqttLink] = []
 
-    def make(name: str, will: Note | None = None) -> MqttLink:
+    def make(name: str, will: Note | None = None, start: bool = True) -> MqttLink:
         made.append(MqttLink(broker.url, f"n/r/{name}/router", "secret", will, keepalive_seconds=5))
-        made[-1].start()
+        if start:
+            made[-1].start()
         return made[-1]
 
     yield make
@@ -70,8 +71,9 @@ def test_presence_summaries_and_a_clean_farewell(link: Callable[..., MqttLink]) 
     heard: list[tuple[str, bytes]] = []
     listener = link("ear")
     listener.subscribe("u/#", lambda topic, payload: heard.append((topic, payload)))
-    speaker = link("mouth", will=Note("u/presence", b"lost", retain=True))
+    speaker = link("mouth", will=Note("u/presence", b"lost", retain=True), start=False)
     assert not speaker.publish(Note("u/early", b"said before the connection"))
+    speaker.start()
     speaker.publish(Note("u/presence", b"up", retain=True))
     until(lambda: ("u/presence", b"up") in heard)
     assert speaker.publish(Note("u/summary", b"x" * 1024))

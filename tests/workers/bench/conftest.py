@@ -13,6 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools" / "kube"))
 import provision
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who asks for the program runs once it is built."""
+    for item in items:
+        if "toxiproxy" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.toxiproxy)
+
+
 @pytest.fixture(scope="session")
 def toxiproxy() -> Path:
     """The program. Where it is lacking: a named skip, a failure where `make test` builds it (CI as root on Linux)."""

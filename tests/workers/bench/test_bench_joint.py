@@ -186,7 +186,6 @@ def test_a_row_spends_what_its_photos_spend_and_nothing_in_the_cloud_for_those_t
 
 
 @pytest.mark.processes
-@pytest.mark.toxiproxy
 def test_rows_over_an_emulated_link_stand_beside_computed_ones_and_say_for_how_many_photos(
     toxiproxy: Path,
 ) -> None:
