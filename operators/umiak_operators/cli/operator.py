@@ -35,18 +35,6 @@ from umiak_workers.contract.errors import ConfigError
 
 REFRESH_SECONDS = 600
 log = structlog.get_logger()
-_HELP = """Run the operator: keep every JointInference, LifelongLearning and ModelPatch of a cluster as it says.
-
-Nothing but the API server and the hub is needed; a restart changes nothing. Keys that no setting names are made once
-under --state.
-
-**Examples**
-
-- `umiak operator --kubeconfig ~/.kube/config --hub http://127.0.0.1:8800`
-- `umiak operator --platform platform.yaml` (in a cluster: by its service account)
-- `umiak operator --platform platform.yaml --metrics-port 9400 --metrics-host 0.0.0.0` (for Prometheus)
-- `UMIAK_STATE_VOLUME=persistentVolumeClaim umiak operator --kubeconfig F`
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,21 @@ def operator(
     metrics_host: Annotated[str, typer.Option(help="Address to serve them at; in a pod 0.0.0.0.")] = LOOPBACK,
     verbose: Annotated[bool, typer.Option(help="Say every request of the watches as well.")] = False,
 ) -> None:
-    """Run the operator (see `--help`)."""
+    """Run the operator: keep every JointInference, LifelongLearning and ModelPatch of a cluster as it says.
+
+    Nothing but the API server and the hub is needed; a restart changes nothing. Keys that no setting names are made
+    once under --state. In a cluster it uses its pod's service account.
+
+    Examples:
+
+        umiak operator --kubeconfig ~/.kube/config --hub http://127.0.0.1:8800
+
+        umiak operator --platform platform.yaml
+
+        umiak operator --platform platform.yaml --metrics-port 9400 --metrics-host 0.0.0.0
+
+        UMIAK_STATE_VOLUME=persistentVolumeClaim umiak operator --kubeconfig F
+    """
     _log_to_stderr(verbose)
     settings = platform_settings.load(platform, hub)
     folder = state or Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "umiak/operator"
@@ -86,9 +88,6 @@ def operator(
         metrics=None if metrics_port is None else Address(metrics_host, metrics_port),
     )
     asyncio.run(run(wiring))
-
-
-operator.__doc__ = _HELP
 
 
 def client_of(kubeconfig: Path | None) -> ApiClient:

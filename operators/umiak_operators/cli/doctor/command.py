@@ -23,26 +23,6 @@ if TYPE_CHECKING:
     from umiak_operators.api.resource import Key
     from umiak_operators.cli.doctor.facts import Facts
 
-_HELP = """Say what is wrong with an installation, why it matters, and what to type next. Never changes anything.
-
-Reads the cluster of your kubeconfig with your rights and says which right is missing, if one is. Without a kubeconfig,
-or with --local, it looks at this machine and the world of `umiak up`.
-
-Exit code: 0 all is well (warnings included), 1 something is wrong, 2 something could not be looked at.
-
-Examples:
-
-    umiak doctor
-
-    umiak doctor --context prod --namespace umiak-system
-
-    umiak doctor --resource ji/yard -n yard
-
-    umiak doctor -o json | jq '.findings[] | select(.level == "problem")'
-
-    umiak doctor --local
-"""
-
 
 class Form(StrEnum):
     """How the report is printed."""
@@ -67,7 +47,25 @@ def doctor(
     local: Annotated[bool, typer.Option("--local", help="Look at this machine, not at a cluster.")] = False,
     patience: Annotated[float, typer.Option(min=1, max=600, help="Seconds for all of it.")] = 60.0,
 ) -> None:
-    """Say what is wrong with an installation (see `--help`)."""
+    """Say what is wrong with an installation, why it matters, and what to type next. Never changes anything.
+
+    Reads the cluster of your kubeconfig with your rights and says which right is missing, if one is. Without a
+    kubeconfig, or with --local, it looks at this machine and the world of `umiak up`.
+
+    Exit code: 0 all is well (warnings included), 1 something is wrong, 2 something could not be looked at.
+
+    Examples:
+
+        umiak doctor
+
+        umiak doctor --context prod --namespace umiak-system
+
+        umiak doctor --resource ji/yard -n yard
+
+        umiak doctor -o json | jq '.findings[] | select(.level == "problem")'
+
+        umiak doctor --local
+    """
     if resource_namespace is not None and resource is None:
         raise ConfigError("-n is the namespace of --resource KIND/NAME; the installation's is --namespace")
     key = focus.parse(resource, resource_namespace or "default") if resource else None
@@ -85,9 +83,6 @@ def doctor(
     else:
         show(said, Console(highlight=False))
     raise typer.Exit(said.exit_code)
-
-
-doctor.__doc__ = _HELP
 
 
 def kubeconfig_file(named: Path | None) -> Path | None:
