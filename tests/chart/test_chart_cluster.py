@@ -262,12 +262,13 @@ def test_the_broker_admits_exactly_the_edges_there_are(prepared: Installation, k
 def test_helm_test_asks_the_hub(prepared: Installation, kube: Kube, hub: str) -> None:
     pod = chosen(prepared.helm.objects(VALUES), "Pod", "umiak-test-hub-ready")
     (container,) = pod["spec"]["containers"]
-    *line, url = container["command"]
+    *line, url, seconds = container["command"]
+    assert float(seconds) > 1
     assert url == f"http://umiak-hub.{NAMESPACE}.svc:8800/readyz"
-    well = subprocess.run([*line, f"{hub}/readyz"], capture_output=True, text=True, timeout=30)
+    well = subprocess.run([*line, f"{hub}/readyz", "1"], capture_output=True, text=True, timeout=30)
     assert '"ready":true' in well.stdout.replace(" ", ""), well.stderr
     (nobody,) = control_plane.free_ports(1)
-    assert subprocess.run([*line, f"http://127.0.0.1:{nobody}/readyz"], capture_output=True, timeout=30).returncode
+    assert subprocess.run([*line, f"http://127.0.0.1:{nobody}/readyz", "1"], capture_output=True, timeout=30).returncode
 
     def end_it() -> None:
         place = path("pods", NAMESPACE, "umiak-test-hub-ready")
