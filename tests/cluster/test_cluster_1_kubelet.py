@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import CLOUD_ADDRESS, PLAIN_EDGE, until
+from cluster import CLOUD_ADDRESS, CLOUD_NODE, PLAIN_EDGE, until
 from cluster_kit import SYSTEM, Camera, Site, note, page
 from hosts import Failed
 from processes import Processes
@@ -45,13 +45,16 @@ def test_every_pod_runs_where_only_restricted_ones_are_admitted(site: Site) -> N
 
 
 DIAL = """
-import json, socket, sys
+import json, socket, sys, time
 def reached(where):
-    try:
-        socket.create_connection(where.rsplit(":", 1), 4).close()
-    except OSError as error:
-        return type(error).__name__
-    return "open"
+    for _ in range(8):  # the node's firewall needs a moment to learn of a new pod
+        try:
+            socket.create_connection(where.rsplit(":", 1), 2).close()
+            return "open"
+        except OSError as error:
+            said = type(error).__name__
+        time.sleep(1)
+    return said
 print(json.dumps({where: reached(where) for where in sys.argv[1:]}))
 """
 
@@ -79,7 +82,7 @@ def dialled(site: Site, labels: dict[str, str], *services: str) -> dict[str, str
     addresses = {f"{site.get('service', name, SYSTEM)['spec']['clusterIP']}:{port}": f"{name}:{port}"
                  for name, port in (service.split(":") for service in services)}  # fmt: skip
     container = {"name": "dial", "image": image, "command": ["python3", "-c", DIAL, *addresses]}
-    spec = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
+    spec = {"nodeName": CLOUD_NODE, "restartPolicy": "Never", "containers": [container]}
     metadata = {"name": "dial", "namespace": "stranger", "labels": labels}
     site.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     ended = ("Succeeded", "Failed")
