@@ -77,6 +77,24 @@ def test_children_belong_to_their_owner(kube: Kube, operator: Operator, namespac
             assert "umiak-operator" in managers
 
 
+def test_a_gpu_comes_to_a_running_cloud_and_goes_again(kube: Kube, operator: Operator, namespace: str) -> None:
+    """The API server has filled in how a Deployment is rolled: what is asked for has to fit that."""
+    kube.apply(joint_inference(namespace))
+    ready(kube, namespace)
+    owner, place = path("jointinferences", namespace, "yard"), path("deployments", namespace, "yard-cloud")
+
+    def rolled() -> tuple[Any, Any]:
+        body = kube.get(place)
+        assert body is not None
+        limits = container(body, "cloud")["resources"]["limits"]
+        return body["spec"]["strategy"]["rollingUpdate"]["maxSurge"], limits.get("nvidia.com/gpu")
+
+    kube.patch(owner, {"spec": {"cloud": {"gpu": {"resource": "nvidia.com/gpu"}}}})
+    eventually(lambda: rolled() == (0, "1"), what="a GPU")
+    kube.patch(owner, {"spec": {"cloud": {"gpu": None}}})
+    eventually(lambda: rolled() == ("25%", None), what="no GPU")
+
+
 def test_a_changed_spec_changes_only_what_it_concerns(kube: Kube, operator: Operator, namespace: str) -> None:
     kube.apply(joint_inference(namespace))
     ready(kube, namespace)

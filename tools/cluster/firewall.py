@@ -1,7 +1,8 @@
 """NetworkPolicies enforced on a node, where there is a kube-router: it alone of its kind needs no cluster network of
 its own.
 
-The Go module proxy does not have it, so nothing here can build it: who has the program puts it on PATH.
+The Go module proxy does not have it, so nothing here can build it: who has the program puts it on PATH, and `ipset`,
+which it uses.
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,11 @@ class Firewall:
     folder: Path
 
     def __post_init__(self) -> None:
-        self.folder.mkdir()
         self.processes = Processes(self.folder)
 
     def start(self) -> None:
         """Start it, and wait until it has chains of its own."""
+        self.folder.mkdir()
         self.host.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")  # pods of a bridge meet there
         self.processes.start(PROGRAM, [
             *self.host.prefix, str(self.program), "--run-firewall=true", "--run-router=false",

@@ -24,6 +24,8 @@ Retention = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mh]$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 RESOURCE_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.-]*video[A-Za-z0-9_.-]*$"
 GPU_PATTERN = r"^nvidia\.com/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+RUNTIME_CLASS_PATTERN = r"^nvidia([a-z0-9.-]*[a-z0-9])?$"
+"""An allow-list by name: whoever may write a resource does not choose among all runtimes of a cluster."""
 LabelValue = Annotated[str, Field(max_length=63)]
 
 
@@ -119,7 +121,7 @@ class Gpu(Spec):
     """A GPU of the node: as its device plugin offers it, by the runtime class that brings its driver, or by both."""
 
     resource: Annotated[str, Field(pattern=GPU_PATTERN, max_length=128)] | None = None
-    runtime_class_name: ObjectName | None = None
+    runtime_class_name: Annotated[str, Field(pattern=RUNTIME_CLASS_PATTERN, max_length=63)] | None = None
 
     @model_validator(mode="after")
     def _any_of(self) -> "Gpu":

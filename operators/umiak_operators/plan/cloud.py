@@ -6,7 +6,7 @@ from umiak_operators.api.joint_inference import Cloud, Model
 from umiak_operators.plan import addresses, names, objects
 from umiak_operators.plan.edges import Site
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import Part, Pod, needs, offered, sized
+from umiak_operators.plan.pods import Part, Pod, needs, offered, shown, sized
 from umiak_workers.contract.config import RESOURCE_KEY_FILE, CloudConfig, Fusion, ModelSource
 from umiak_workers.contract.identity import Principal, resource_key
 
@@ -27,7 +27,7 @@ def cloud_objects(site: Site, cloud: Cloud) -> list[Obj]:
     return [
         *pod.secrets(site.namespace, site.platform.operator_key),
         # a node with one GPU has none for the new pod until the old one is gone; meanwhile the edges answer
-        objects.deployment(metadata, own, template, cloud.replicas, recreate=cloud.gpu is not None),
+        objects.deployment(metadata, own, template, cloud.replicas, objects.OLD_FIRST if cloud.gpu else None),
         objects.service(metadata, own, names.PORTS["cloud"]),
     ]
 
@@ -58,6 +58,7 @@ def _part(site: Site, cloud: Cloud) -> Part:
         principal=Principal(site.namespace, site.name, "-", "cloud"),
         resources=sized(_NEEDS, cloud.resources),
         devices=offered(cloud.gpu),
+        environment=shown(cloud.gpu),
         port=names.PORTS["cloud"],
         keys={RESOURCE_KEY_FILE: resource_key(site.platform.operator_key, site.namespace, site.name).hex().encode()},
     )

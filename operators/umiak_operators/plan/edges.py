@@ -12,7 +12,7 @@ from umiak_operators.api.resource import Resource
 from umiak_operators.plan import addresses, live, names, objects
 from umiak_operators.plan.model import Node, Observed, Platform
 from umiak_operators.plan.objects import Obj
-from umiak_operators.plan.pods import STATE, Brought, Part, Pod, needs, offered, sized
+from umiak_operators.plan.pods import STATE, Brought, Part, Pod, needs, offered, shown, sized
 from umiak_workers.contract.config import (
     AgentConfig,
     DirectorySource,
@@ -86,7 +86,7 @@ def edge_objects(site: Site, node: Node) -> list[Obj]:
     _join_group(template["spec"], site.spec.edge.source)
     found = [
         *pod.secrets(site.namespace, site.platform.operator_key),
-        objects.deployment(metadata, own, template, replicas=1, recreate=True),
+        objects.deployment(metadata, own, template, replicas=1, strategy=objects.RECREATE),
     ]
     if site.platform.state_volume == "persistentVolumeClaim":
         found.append(objects.claim(metadata, site.platform.state_size, site.platform.storage_class))
@@ -128,6 +128,7 @@ def _edge(site: Site, node: Node) -> Part:
         _principal(site, node, "edge"),
         sized(_EDGE_NEEDS, runtime.resources),
         devices=offered(runtime.gpu),
+        environment=shown(runtime.gpu),
     )
 
 

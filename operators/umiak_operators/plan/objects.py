@@ -56,16 +56,25 @@ def claim(metadata: Obj, size: str, storage_class: str | None) -> Obj:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
-def deployment(metadata: Obj, selector: Mapping[str, str], template: Obj, replicas: int, recreate: bool) -> Obj:
-    """A Deployment; `recreate`: the old pod is gone before the new one starts (its volume has one writer)."""
+RECREATE: Final[Obj] = {"type": "Recreate"}
+"""The old pod is gone before the new one starts: its volume has one writer."""
+OLD_FIRST: Final[Obj] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+"""The same, one pod after the other. Not `Recreate`: no Deployment that was rolled before can be turned into that,
+since the API server keeps the rollingUpdate that it once filled in."""
+
+
+def deployment(
+    metadata: Obj, selector: Mapping[str, str], template: Obj, replicas: int, strategy: Obj | None = None
+) -> Obj:
+    """A Deployment; without a strategy the new pod starts before the old one ends."""
     spec: Obj = {
         "replicas": replicas,
         "revisionHistoryLimit": 1,
         "selector": {"matchLabels": dict(selector)},
         "template": template,
     }
-    if recreate:
-        spec["strategy"] = {"type": "Recreate"}
+    if strategy is not None:
+        spec["strategy"] = strategy
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 

@@ -51,7 +51,7 @@ def _hub(platform: Platform, namespace: str) -> list[Obj]:
     return [
         *pod.secrets(namespace, platform.operator_key),
         objects.claim(metadata, HUB_SIZE, platform.storage_class),
-        objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
+        objects.deployment(metadata, own, _template(pod), replicas=1, strategy=objects.RECREATE),
         objects.service(metadata, own, names.PORTS["hub"]),
     ]
 
@@ -73,7 +73,7 @@ def _signer(platform: Platform, signing_key: bytes, namespace: str) -> list[Obj]
     return [
         *pod.secrets(namespace, platform.operator_key),
         objects.claim(metadata, SIGNER_SIZE, platform.storage_class),
-        objects.deployment(metadata, own, _template(pod), replicas=1, recreate=True),
+        objects.deployment(metadata, own, _template(pod), replicas=1, strategy=objects.RECREATE),
     ]
 
 

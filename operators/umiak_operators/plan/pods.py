@@ -63,6 +63,7 @@ class Part:
     brought: tuple[Brought, ...] = ()
     devices: tuple[str, ...] = ()
     """Extended resources of the node, one of each: a camera, a GPU."""
+    environment: Mapping[str, str] = field(default_factory=dict)
     settled: Mapping[str, Any] | None = None
     """What of the config a running container cannot take over live; None: all of it."""
 
@@ -151,6 +152,13 @@ def offered(gpu: Gpu | None) -> tuple[str, ...]:
     return (gpu.resource,) if gpu and gpu.resource else ()
 
 
+def shown(gpu: Gpu | None) -> Mapping[str, str]:
+    """What NVIDIA's container runtime wants to be told by, where no device plugin does so."""
+    if gpu is None or gpu.resource is not None:
+        return {}
+    return {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+
+
 def needs(cpu: str, memory: str, most_memory: str) -> Resources:
     """Requests of both, a limit of memory alone: a throttled server is slow, one without memory is gone."""
     return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(memory=most_memory))
@@ -183,6 +191,8 @@ def _container(part: Part) -> Obj:
     resources = part.resources.model_dump(mode="json", exclude_none=True)
     resources["limits"] |= dict.fromkeys(part.devices, "1")
     found = container(part.role, part.image, names.command(part.role, part.state), resources, mounts)
+    if part.environment:
+        found["env"] = [{"name": name, "value": value} for name, value in sorted(part.environment.items())]
     if part.port is not None:
         port = {"name": "http", "containerPort": part.port, "protocol": "TCP"}
         if part.node_port is not None:

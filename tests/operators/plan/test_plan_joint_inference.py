@@ -249,7 +249,19 @@ def test_a_gpu_goes_to_the_container_that_computes_and_its_runtime_to_the_pod(
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert cloud["template"]["spec"]["runtimeClassName"] == "nvidia"
     assert parse_config(CloudConfig, files(pick(plan, "Secret", "yard-cloud"))["cloud.json"], "cloud").gpu
-    assert cloud["strategy"] == {"type": "Recreate"}, "the only GPU is free once the old pod is gone"
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert cloud["strategy"] == strategy, "the only GPU is free once the old pod is gone"
+    assert not [item["name"] for item in [*pod["containers"], container] if "env" in item], "the plugin says which GPU"
+
+
+def test_a_runtime_class_alone_shows_the_gpu_to_the_container_that_computes(world: Any, pick: Any) -> None:
+    edge = world.edge(runtime={"gpu": {"runtimeClassName": "nvidia-legacy"}})
+    plan = desired(world.joint(edge=edge), world.seen(), NOW)
+    pod = pick(plan, "Deployment", "yard-edge-n1")["spec"]["template"]["spec"]
+    told = {item["name"]: {one["name"]: one["value"] for one in item.get("env", ())} for item in pod["containers"]}
+    shown = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    assert told == {"edge": shown, "router": {}, "agent": {}}
+    assert pod["runtimeClassName"] == "nvidia-legacy"
 
 
 def test_without_a_gpu_nothing_asks_for_one(world: Any, pick: Any) -> None:

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from umiak_workers.adapters.artefacts import builtin_folder, load_model
 from umiak_workers.contract.artefact import Architecture, Card, InputSpec, OutputSpec
 from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.model import Golden, Model
 from umiak_workers.predictors.answering import record_golden
-from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter
+from umiak_workers.predictors.onnx import OnnxGraph, OnnxSegmenter, gpu_missing
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, spare_tensors, strip
 
 WEIGHTS: dict[str, Any] = {
@@ -208,3 +210,23 @@ def test_torch_and_onnx_answer_alike_and_the_graph_takes_new_weights() -> None:
         assert first.labels.shape == (100, 130)
         assert (first.labels == second.labels).mean() > 0.999
         assert first.logits.shape == (3, 16, 24)
+
+
+class Elsewhere:
+    """Stands for a session that ONNX Runtime made on the CPU although the GPU was asked for."""
+
+    def __init__(self, *_: object, **said: Any) -> None:
+        assert said["enable_fallback"] == 0
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def test_a_gpu_that_onnx_runtime_quietly_does_without_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
+    assert "without its CUDAExecutionProvider" in gpu_missing()
+    with pytest.raises(ArtefactError, match="without its CUDAExecutionProvider"):
+        OnnxSegmenter(load_model(builtin_folder("yard-edge")), 1, gpu=True)

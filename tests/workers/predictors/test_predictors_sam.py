@@ -177,7 +177,7 @@ def test_nothing_of_a_question_stays_in_main_memory_when_a_gpu_answers(prompt: P
     with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv()):
         sam = _simulated_on_gpu()
         segmenter = SamSegmenter(sam, "", "cuda")
-        features = sam.image_encoder(sam.preprocess(segmenter._fitted(IMAGE).to("cuda"))[None])
+        features = sam.image_encoder(segmenter._pixels([IMAGE]))
         embedding = Embedding(np.zeros(features.shape, np.float32), *IMAGE.shape[:2])
         assert segmenter._features(embedding).device == features.device == torch.device("cuda", 0)
         logits, quality = decode(sam, features, segmenter._scaled([prompt], embedding))

@@ -79,7 +79,10 @@ async def _load(cloud: Cloud, state: Path) -> None:
 
 
 def thinker(config: CloudConfig, state: Path) -> Mind:
-    """The cloud's own models, each proven by its golden input; raises ArtefactError, InvalidPrediction, Unavailable."""
+    """The cloud's own models, each proven by its golden input.
+
+    Raises ArtefactError, ConfigError, InvalidPrediction, Unavailable.
+    """
     labeller = None
     if config.labeller is not None:
         model = _model(config, config.labeller, state / "labeller")

@@ -31,6 +31,7 @@ _CPU = "CPUExecutionProvider"
 _GPU = ("CUDAExecutionProvider", {"use_tf32": "0"})
 """Without TF32, whose products keep ten bits: a golden answer would be off by more than it may."""
 _RUNTIME_ERRORS = (
+    native.EPFail,
     native.Fail,
     native.InvalidArgument,
     native.InvalidGraph,
@@ -131,8 +132,10 @@ def gpu_missing() -> str:
     node = onnx.helper.make_node("Identity", ["value"], ["same"])
     graph = onnx.helper.make_graph([node], "identity", [value], [same])
     model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 17)])
-    if _GPU[0] not in _session(model.SerializeToString(), 1, gpu=True).get_providers():
-        return f"ONNX Runtime's {_GPU[0]} found no GPU, or not the CUDA libraries that it needs"
+    try:
+        _session(model.SerializeToString(), 1, gpu=True)
+    except ArtefactError as error:
+        return f"{error}; is there a GPU, and are the CUDA libraries that ONNX Runtime was built for?"
     return ""
 
 
@@ -142,10 +145,14 @@ def _session(graph: bytes, threads: int, gpu: bool) -> onnxruntime.InferenceSess
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = [_GPU, _CPU] if gpu else [_CPU]
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=[_GPU, _CPU] if gpu else [_CPU])
+        made = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
     except _RUNTIME_ERRORS as error:
         raise ArtefactError(f"graph: ONNX Runtime refuses it ({error})") from error
+    if gpu and _GPU[0] not in made.get_providers():
+        raise ArtefactError(f"graph: ONNX Runtime would run it without its {_GPU[0]}")
+    return made
 
 
 def _fits(session: onnxruntime.InferenceSession, card: Card) -> None:

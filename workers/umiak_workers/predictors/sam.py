@@ -43,13 +43,15 @@ class SamSegmenter:
     @torch.inference_mode()
     def encode_all(self, images: Sequence[Image]) -> tuple[Embedding, ...]:
         """Embed photos of any sizes in one batch, in their order; raises as `encode` does, for all of them at once."""
-        pixels = torch.stack([self._sam.preprocess(self._fitted(image).to(self._device)) for image in images])
-        features = self._sam.image_encoder(pixels).cpu().numpy()
+        features = self._sam.image_encoder(self._pixels(images)).cpu().numpy()
         if not np.isfinite(features).all():
             raise InvalidPrediction("the image embedding is not finite")
         return tuple(
             Embedding(features[row : row + 1], image.shape[0], image.shape[1]) for row, image in enumerate(images)
         )
+
+    def _pixels(self, images: Sequence[Image]) -> torch.Tensor:
+        return torch.stack([self._sam.preprocess(self._fitted(image).to(self._device)) for image in images])
 
     def _fitted(self, image: Image) -> torch.Tensor:
         """3xhxw float32 (0..255) of a photo whose longest side is the model's."""
