@@ -13,32 +13,18 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from sam_kit import make_tiny_sam, tiny_card
+from sam_kit import TINY, make_tiny_sam, tiny_card
 
 from umiak_workers.adapters.artefacts import load_model, read_artefact
 from umiak_workers.contract.errors import ArtefactError, InvalidInput, InvalidPrediction
 from umiak_workers.core.masks import Prompt
 from umiak_workers.core.model import Model
-from umiak_workers.models.sam import SamConfig, assemble, decode
+from umiak_workers.models.sam import assemble, decode, geometry
 from umiak_workers.predictors import sam as sams
 from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding
 from umiak_workers.predictors.sam import AT_ONCE, SamSegmenter, load_sam
 
-TINY = SamConfig(
-    image=64,
-    patch=16,
-    width=16,
-    depth=2,
-    heads=2,
-    window=2,
-    global_layers=(1,),
-    embedding=16,
-    decoder_depth=1,
-    decoder_heads=2,
-    decoder_mlp=16,
-    quality_hidden=8,
-)
 IMAGE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 PROMPTS = (
     Prompt((5.0, 5.0, 30.0, 40.0), ((12.0, 20.0),)),
@@ -181,7 +167,7 @@ def test_nothing_of_a_question_stays_in_main_memory_when_a_gpu_answers(prompt: P
         embedding = Embedding(np.zeros(features.shape, np.float32), *IMAGE.shape[:2])
         assert segmenter._features(embedding).device == features.device == torch.device("cuda", 0)
         logits, quality = decode(sam, features, segmenter._scaled([prompt], embedding))
-        masks = sam.postprocess_masks(logits[:, None], (46, 64), (50, 70))
+        masks = sam.postprocess_masks(logits[:, None], geometry(TINY.image, 50, 70), (50, 70))
     assert {one.device for one in (logits, quality, masks)} == {torch.device("cuda", 0)}
     assert masks.shape == (1, 1, 50, 70)
 

@@ -25,7 +25,9 @@ from umiak_workers.datasets.source import open_dataset
 from umiak_workers.predictors.onnx import OnnxSegmenter
 from umiak_workers.predictors.sam import load_sam
 
-app = typer.Typer(help="Measure.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure models, routing, uploads and learning: tables, and files for machines.", no_args_is_help=True
+)
 console = Console()
 UNSEEN = ("yard:day?seed=701&frames=60&shot=1", "yard:dusk?seed=702&frames=60&shot=1")
 """Seeds that no built-in model was trained, validated or tuned on."""
@@ -33,7 +35,7 @@ UNSEEN = ("yard:day?seed=701&frames=60&shot=1", "yard:dusk?seed=702&frames=60&sh
 
 @app.callback()
 def bench() -> None:
-    """Measure."""
+    """Measure models, routing, uploads and learning: tables, and files for machines."""
 
 
 app.command("learning")(recovery)
