@@ -152,6 +152,7 @@ class Fusion(Spec):
     """How masks get their labels (seed 001, 3.2)."""
 
     labels: Literal["labeller", "both"] = "labeller"
+    views: Literal["one", "mirrored", "closer"] = "one"
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     margin: Share = 0.6
@@ -175,6 +176,8 @@ class Cloud(Spec):
     def _any_of(self) -> "Cloud":
         if self.sam is None and self.labeller is None:
             raise ValueError("name at least one of sam and labeller")
+        if self.labeller is None and self.fusion.views != "one":
+            raise ValueError("fusion.views: it is the labeller that looks more than once, name one")
         return self
 
 
@@ -232,7 +235,8 @@ class Regions(Spec):
     by: Literal["Margin", "Appeal"] = "Margin"
     threshold: Share
     cell: Annotated[int, Field(ge=2, le=64)] = 2
-    quality: Annotated[int, Field(ge=1, le=100)] = 75
+    codec: Literal["AVIF", "WebP", "JPEG"] = "AVIF"
+    quality: Annotated[int, Field(ge=1, le=100)] = 50
     learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
 
 
@@ -278,6 +282,8 @@ class JointInference(Spec):
             return self
         if self.cloud is not None and self.cloud.sam is not None:
             raise ValueError(f"cloud.sam is for semantic-segmentation: {self.task} needs a labeller alone")
+        if self.cloud is not None and self.cloud.fusion.views != "one":
+            raise ValueError(f"cloud.fusion.views is for semantic-segmentation: of {self.task} leave it out")
         if self.hard_examples.regions is not None:
             raise ValueError(f"hardExamples.regions is for semantic-segmentation: {self.task} is of the whole photo")
         if any(rule.miner == "AppealHead" for rule in self.hard_examples.miners):

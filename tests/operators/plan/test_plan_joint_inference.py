@@ -405,16 +405,17 @@ def test_live_settings_replace_no_pod_but_reach_config_and_hub(
 
 def test_regions_reach_the_edge_server_and_the_router(world: Any, pick: Any, files: Any) -> None:
     hard = {"miners": [{"miner": "AppealHead", "budget": 0.2}], "regions": {"threshold": 0.4, "learning": "None"}}
-    by_appeal = hard | {"regions": {"threshold": 0.02, "by": "Appeal", "side": 64}}
+    by_appeal = hard | {"regions": {"threshold": 0.02, "by": "Appeal", "side": 64, "codec": "JPEG", "quality": 60}}
     found = []
     for parts in ({}, {"hardExamples": hard}, {"hardExamples": by_appeal}):
         plan = desired(world.joint(**parts), world.seen(), NOW)
         for role in ("edge", "router"):
             config = json.loads(files(pick(plan, "Secret", f"yard-edge-n1-{role}"))[f"{role}.json"])
             found.append(config["regions"])
-    asked = {"threshold": 0.4, "cell": 2, "quality": 75, "learning": "None"}
+    asked = {"threshold": 0.4, "cell": 2, "codec": "AVIF", "quality": 50, "learning": "None"}
     assert found[:4] == [None, None, {"side": 48, "by": "Margin"}, asked]
-    assert found[4:] == [{"side": 64, "by": "Appeal"}, asked | {"threshold": 0.02, "learning": "WholePhotoLater"}]
+    written = {"threshold": 0.02, "codec": "JPEG", "quality": 60, "learning": "WholePhotoLater"}
+    assert found[4:] == [{"side": 64, "by": "Appeal"}, asked | written]
 
 
 NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -440,9 +441,11 @@ def test_other_rules_replace_the_edges_alone(world: Any, change: dict[str, Any])
     assert {name for name in before if before[name] != after[name]} == {"yard-edge-n1", "yard-edge-n2"}
 
 
-def test_fusion_replaces_the_cloud_alone(world: Any) -> None:
-    cloud = {**world.joint().spec["cloud"], "fusion": {"vote": "majority"}}
-    before, after = (hashes(desired(world.joint(**parts), world.seen(), NOW)) for parts in ({}, {"cloud": cloud}))
+@pytest.mark.parametrize("fusion", [{"vote": "majority"}, {"views": "closer"}])
+def test_fusion_replaces_the_cloud_alone(world: Any, fusion: dict[str, str]) -> None:
+    plain = {**world.joint().spec["cloud"], "labeller": {"uri": "builtin:better", "digest": world.digest(90)}}
+    fused = plain | {"fusion": fusion}
+    before, after = (hashes(desired(world.joint(cloud=cloud), world.seen(), NOW)) for cloud in (plain, fused))
     assert {name for name in before if before[name] != after[name]} == {"yard-cloud"}
 
 

@@ -1,6 +1,7 @@
 """Photos and masks as bytes: bounded before decoding, upright, and masks that come back as they were."""
 
 import io
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from umiak_workers.adapters.photo import decode_photo, decode_upload, encode_foveated, media_of, upload_media_of
+from umiak_workers.adapters.photo import decode_photo, decode_upload, media_of, upload_media_of
+from umiak_workers.contract.config import Codec
 from umiak_workers.contract.errors import InvalidInput, MessageError
+from umiak_workers.core.codec import encode_upload
 from umiak_workers.core.mask_png import decode_mask, encode_mask
 
 MOST = 1_000_000
@@ -66,25 +69,40 @@ def test_a_huge_picture_is_refused_before_its_pixels_are_made() -> None:
         decode_photo(bomb, MOST, MOST)
 
 
-def test_webp_is_an_upload_and_no_photo() -> None:
-    webp = encode_foveated(np.full((20, 40, 3), 90, np.uint8), 75)
-    assert upload_media_of(webp) == "image/webp"
-    assert decode_upload(webp, MOST, MOST).shape == (20, 40, 3)
+@pytest.mark.parametrize(("codec", "media"), [("WebP", "image/webp"), ("AVIF", "image/avif")])
+def test_what_routers_write_is_an_upload_and_no_photo(codec: Codec, media: str) -> None:
+    written = encode_upload(np.full((20, 40, 3), 90, np.uint8), codec, 75)
+    assert upload_media_of(written) == media
+    assert decode_upload(written, MOST, MOST).shape == (20, 40, 3)
     for strict in (media_of, lambda data: decode_photo(data, MOST, MOST)):
         with pytest.raises(InvalidInput, match="not a JPEG or PNG"):
-            strict(webp)
+            strict(written)
+
+
+@pytest.mark.parametrize("codec", get_args(Codec))
+def test_every_codec_keeps_what_is_seen_and_a_lower_quality_is_smaller(codec: Codec) -> None:
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.normal(0, 12, (96, 128, 3)) + np.linspace(20, 220, 128)[:, None], 0, 255).astype(np.uint8)
+    low, high = (encode_upload(image, codec, quality) for quality in (15, 90))
+    assert len(low) < len(high) / 2
+    near = np.abs(decode_upload(high, MOST, MOST).astype(int) - image).mean()
+    assert near < np.abs(decode_upload(low, MOST, MOST).astype(int) - image).mean() < 20
 
 
 def test_uploads_are_photos_too_and_bounded_alike() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     assert (decode_upload(saved(pixels, "PNG"), MOST, MOST) == pixels).all()
     assert [upload_media_of(saved(pixels, kind)) for kind in ("PNG", "JPEG")] == ["image/png", "image/jpeg"]
-    webp = encode_foveated(np.zeros((600, 700, 3), np.uint8), 75)
+    webp = encode_upload(np.zeros((600, 700, 3), np.uint8), "WebP", 75)
     for most_bytes, most_pixels, says in ((MOST, 400_000, "700x600"), (20, MOST, "at most 20")):
         with pytest.raises(InvalidInput, match=says):
             decode_upload(webp, most_bytes, most_pixels)
-    with pytest.raises(InvalidInput, match="cannot be decoded"):
-        decode_upload(webp[:60], MOST, MOST)
+    avif = encode_upload(np.zeros((600, 700, 3), np.uint8), "AVIF", 75)
+    with pytest.raises(InvalidInput, match="700x600"):
+        decode_upload(avif, MOST, 400_000)
+    for broken in (webp[:60], avif[:60], avif[:-9]):
+        with pytest.raises(InvalidInput, match="cannot be decoded"):
+            decode_upload(broken, MOST, MOST)
     for other in (b"", b"RIFF....WAVE", b"GIF89a"):
         with pytest.raises(InvalidInput):
             upload_media_of(other)
@@ -92,7 +110,7 @@ def test_uploads_are_photos_too_and_bounded_alike() -> None:
 
 def test_what_webp_cannot_hold_is_refused_in_one_line() -> None:
     with pytest.raises(InvalidInput, match="16400x8"):
-        encode_foveated(np.zeros((8, 16400, 3), np.uint8), 75)
+        encode_upload(np.zeros((8, 16400, 3), np.uint8), "WebP", 75)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]))

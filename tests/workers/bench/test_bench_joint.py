@@ -72,11 +72,11 @@ def photos(count: int = 12) -> Listed:
 
 
 def setting() -> Setting:
-    return Setting(Colours(weak=False), Codec(90), GRID, Sending(Link(20e6, 0.04)), 250.0, 1, (1000, 9000))
+    return Setting(Colours(weak=False), Codec("WebP", 90), GRID, Sending(Link(20e6, 0.04)), 250.0, 1, (1000, 9000))
 
 
 def evidence() -> list[Seen]:
-    return look(photos(), Colours(weak=True), Colours(weak=False), Codec(90), 8, lambda: None)
+    return look(photos(), Colours(weak=True), Colours(weak=False), Codec("WebP", 90), 8, lambda: None)
 
 
 def router(name: str, regions: bool) -> Router:
@@ -256,6 +256,8 @@ def test_a_users_own_folder_gets_every_figure_that_the_evidence_is_made_of(tmp_p
     ways = {(row["labels"], row["vote"], row["sam"]) for row in facts["fusion"]}
     votes = [(None, None), *((vote, "yard-sam") for vote in ("probability", "logits", "majority"))]
     assert ways == {(labels, *vote) for labels in ("edge", "labeller", "both") for vote in votes}
+    looks = {(row["labels"], row["views"], row["codec"]) for row in facts["fusion"] if not row["sam"]}
+    assert looks >= {("both", view, codec) for view in ("one", "mirrored", "closer") for codec in (None, "AVIF")}
     assert all("miou" in row for row in facts["fusion"])
     assert {row["photos"] for row in facts["fusion"] if row["sam"]} == {2}
 
@@ -271,7 +273,7 @@ def test_the_command_prints_its_tables_and_writes_figures_and_plot(tmp_path: Pat
     assert {(entry["name"], entry["chooses"]) for entry in facts["miners"]} >= {
         ("Entropy", "regions"),
         ("Oracle", "frames"),
-        ("Quality", "quality"),
+        *((f"Quality {form}", "quality") for form in ("AVIF", "WebP", "JPEG")),
     }
     for entry in facts["miners"]:
         assert {"upload_fraction", "bytes", "miou"} <= set(entry["curve"][0])

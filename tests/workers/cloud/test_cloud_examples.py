@@ -8,10 +8,11 @@ from cloud_kit import LINE, ROUTER, Tiny, Worker, box, photo_of
 from hub_kit import HubKit, digest_of, token_of
 from PIL import Image
 
-from umiak_workers.adapters.photo import decode_photo, encode_foveated
+from umiak_workers.adapters.photo import decode_photo
 from umiak_workers.cloud.stages import STAGES
 from umiak_workers.contract import routes, wire
 from umiak_workers.contract.messages import ModelRef
+from umiak_workers.core.codec import encode_upload
 
 
 def test_a_photo_is_answered_whole(cloud: Worker, tiny: Tiny) -> None:
@@ -195,15 +196,15 @@ def _watermark(hub: HubKit) -> int:
 def test_a_foveated_photo_is_answered_in_its_regions(cloud: Worker) -> None:
     image = decode_photo(photo_of(21), 10**6, 10**6)
     boxes = (box(0, 0, 32, 32), box(64, 32, 32, 32))
-    said = cloud.ask(encode_foveated(image, 75), media="image/webp", regions=boxes)
+    said = cloud.ask(encode_upload(image, "WebP", 75), media="image/webp", regions=boxes)
     assert [region.box for region in said.header.regions] == list(boxes)
     assert [labels.shape for labels in said.labels] == [(32, 32), (32, 32)]
     assert said.header.receipt is None
 
 
 def test_a_foveated_photo_is_never_kept_and_bounded_like_any_other(cloud: Worker) -> None:
-    photo = encode_foveated(np.full((64, 96, 3), 90, np.uint8), 75)
-    large = encode_foveated(np.full((400, 300, 3), 90, np.uint8), 75)
+    photo = encode_upload(np.full((64, 96, 3), 90, np.uint8), "WebP", 75)
+    large = encode_upload(np.full((400, 300, 3), 90, np.uint8), "WebP", 75)
     refused = [
         cloud.post(cloud.example(photo, media="image/webp", keep=True), photo),
         cloud.post(cloud.example(photo, media="image/jpeg"), photo),

@@ -6,7 +6,7 @@ import torch
 
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Listed, Sample
-from umiak_workers.models.batches import Ahead, Batches, Partial, Photometric, Zoom
+from umiak_workers.models.batches import ANY_LIGHT, Ahead, Batches, Partial, Photometric, Zoom, toned, tones
 
 STILL = Photometric(0, 0, 0, 0)
 UNZOOMED, SHARP = Zoom(), Partial()
@@ -53,12 +53,36 @@ def test_partly_sharp_crops_keep_their_labels_and_lose_detail() -> None:
         return float((images[:, :, 1:].float() - images[:, :, :-1].float()).abs().mean())
 
     plain, labels = batches().batch_at(0)
-    seen, same = batches(partial=Partial(1.0, side=16, cell=8)).batch_at(0)
+    seen, same = batches(partial=Partial(1.0, side=16, cells=(8,))).batch_at(0)
     assert torch.equal(labels[0], same[0])  # later ones differ: which tiles are sharp is drawn too
     assert detail(seen[:1]) < 0.9 * detail(plain[:1])
     assert agreement(seen, same) > 0.8
     untouched, _ = batches(partial=Partial(0.0)).batch_at(0)
     assert torch.equal(untouched, plain)
+
+
+def test_any_light_changes_colours_and_tones_and_leaves_labels_where_they_are() -> None:
+    def lit(by: Photometric) -> tuple[torch.Tensor, torch.Tensor]:
+        found = [Batches(photos(6), 96, 128, 6, None, by, 3).batch_at(number) for number in range(8)]
+        return torch.cat([images for images, _ in found]), torch.cat([labels for _, labels in found])
+
+    def unlike(images: torch.Tensor) -> float:
+        return float(images.float().mean(dim=(1, 2)).std(dim=0).mean())
+
+    (still, _), (usual, _), (images, labels) = (lit(by) for by in (STILL, Photometric(), ANY_LIGHT))
+    assert unlike(images) > 1.1 * unlike(usual) > 1.1 * unlike(still)
+    for image, label in zip(images[..., 0].float(), labels, strict=True):
+        assert image[label > 0].mean() > image[label == 0].mean() + 20
+
+
+def test_a_photo_takes_on_the_tones_of_another_by_share() -> None:
+    rng = np.random.default_rng(0)
+    image, other = (np.clip(rng.normal(m, s, (40, 50, 3)), 0, 255).astype(np.uint8) for m, s in ((60, 10), (150, 25)))
+    assert np.abs(toned(image, tones(other), 0.0).astype(int) - image).max() <= 1
+    for share, mean, spread in ((1.0, 150, 25), (0.5, 105, 17.5)):
+        found = toned(image, tones(other), share)
+        assert found.mean() == pytest.approx(mean, abs=1.5)
+        assert found.std() == pytest.approx(spread, abs=2.5)
 
 
 def test_a_batch_is_the_same_whenever_and_however_it_is_asked_for() -> None:

@@ -18,7 +18,7 @@ from umiak_workers.datasets.folder import read_photo
 from umiak_workers.models.blocks import Complement
 from umiak_workers.models.build import build, rebuild, state_tensors
 from umiak_workers.models.export import export_graph, normalised
-from umiak_workers.models.rfnet import RFNet, published
+from umiak_workers.models.rfnet import RFNet, published, standardised
 from umiak_workers.predictors.onnx import OnnxSegmenter
 from umiak_workers.predictors.onnx_graph import bind, parse_graph, spare_tensors, strip
 from umiak_workers.predictors.segmentation import fitted
@@ -186,3 +186,34 @@ def test_torch_and_onnx_runtime_agree_with_depth() -> None:
             expected = network(normalised(photos[row : row + 1]), depth[row : row + 1]).numpy()
         assert np.abs(logits - expected).max() <= MOST
         assert labels.shape == (1, 64, 96)
+
+
+def test_a_standardised_photo_is_the_same_at_every_exposure() -> None:
+    photos = torch.rand(2, 3, 24, 32)
+    found = standardised(photos)
+    assert torch.allclose(found.mean(dim=(1, 2, 3)), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(found.std(dim=(1, 2, 3)), torch.ones(2), atol=1e-2)
+    assert torch.allclose(standardised(0.6 * photos - 0.2), found, atol=5e-3)
+    assert not torch.allclose(standardised(photos[:, [2, 1, 0]]), found, atol=0.1), "colours still count"
+    assert standardised(torch.full((1, 3, 8, 8), 0.7)).abs().max() < 1e-3
+
+
+def test_a_network_that_standardises_answers_alike_in_torch_and_onnx_runtime_and_whatever_the_light() -> None:
+    torch.manual_seed(4)
+    rng = np.random.default_rng(2)
+    photo = rng.integers(40, 200, (64, 96, 3), dtype=np.uint8)
+    darker = (photo * 0.6).round().astype(np.uint8)
+    tensors = [torch.from_numpy(image)[None] for image in (photo, darker)]
+    network = lived_in(build("rfnet", {**SMALL, "standardise": True}), normalised(torch.cat(tensors)))
+    plain = build("rfnet", SMALL).eval()
+    plain.load_state_dict(network.state_dict())
+    session = onnxruntime.InferenceSession(export_graph(network, 64, 96))
+    answers = []
+    for image, tensor in zip((photo, darker), tensors, strict=True):
+        with torch.no_grad():
+            answers.append(network(normalised(tensor)))
+        (logits,) = session.run(["logits"], {"image": image[None]})
+        assert np.abs(logits - answers[-1].numpy()).max() <= MOST
+    with torch.no_grad():
+        unlike = (plain(normalised(tensors[0])) - plain(normalised(tensors[1]))).abs().mean()
+    assert (answers[0] - answers[1]).abs().mean() < 0.1 * unlike

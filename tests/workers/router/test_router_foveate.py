@@ -15,7 +15,7 @@ from PIL import Image
 
 from umiak_workers.adapters.memory import FakeClock, settle
 from umiak_workers.adapters.photo import decode_upload
-from umiak_workers.contract.config import Regions
+from umiak_workers.contract.config import Codec, Regions
 from umiak_workers.contract.errors import Refused, Unavailable
 from umiak_workers.contract.messages import Box, ExampleHeader, ModelRef, PredictionHeader, Scores, Tiles
 from umiak_workers.core.mask_png import decode_mask
@@ -262,7 +262,7 @@ def test_hard_tiles_are_sharp_the_rest_is_coarse_and_the_upload_is_small() -> No
     part = in_part(whole, seen([0, 1, 13]), REGIONS)
     header = part.header
     assert header.regions == (Box(left=0, top=0, width=64, height=32), Box(left=96, top=64, width=32, height=32))
-    assert (header.media, header.keep, header.answer, header.size) == ("image/webp", False, True, len(part.photo))
+    assert (header.media, header.keep, header.answer, header.size) == ("image/avif", False, True, len(part.photo))
     assert header.digest == "sha256:" + sha256(part.photo).hexdigest()
     assert (header.frame, header.model) == (whole.header.frame, whole.header.model)
     assert part.sharp_area == pytest.approx(3 / 15)
@@ -272,6 +272,19 @@ def test_hard_tiles_are_sharp_the_rest_is_coarse_and_the_upload_is_small() -> No
     assert image.shape == NOISE.shape
     assert image[:32, :64].std() > 40
     assert image[8:24, 76:150].std() < 25
+
+
+def test_a_photo_too_wide_for_the_codec_goes_up_whole() -> None:
+    whole, header = whole_of(jpeg(np.zeros((8, 16400, 3), np.uint8))), seen([3], 8, 16400)
+    assert in_part(whole, header, REGIONS.model_copy(update={"codec": "WebP"})) is whole
+    assert in_part(whole, header, REGIONS).header.media == "image/avif"
+
+
+@pytest.mark.parametrize(("codec", "media"), [("WebP", "image/webp"), ("JPEG", "image/jpeg")])
+def test_a_part_is_written_as_asked(codec: Codec, media: str) -> None:
+    part = in_part(whole_of(jpeg(NOISE)), seen([0, 1, 13]), REGIONS.model_copy(update={"codec": codec}))
+    assert (part.header.media, part.header.keep) == (media, False)
+    assert decode_upload(part.photo, 10**6, 10**6).shape == NOISE.shape
 
 
 def test_the_hardest_tile_goes_up_whatever_the_threshold() -> None:
@@ -299,7 +312,7 @@ def test_where_all_is_hard_the_whole_photo_goes_up_written_anew() -> None:
     whole = whole_of(jpeg(NOISE))
     parcel = in_part(whole, seen(list(range(15))), REGIONS)
     assert parcel.sharp_area == 1.0
-    assert parcel.header.media == "image/webp"
+    assert parcel.header.media == "image/avif"
     assert parcel.header.size == len(parcel.photo) < len(whole.photo)
     assert sum(box.width * box.height for box in parcel.header.regions) == HEIGHT * WIDTH
 
@@ -312,7 +325,6 @@ def test_where_all_is_hard_the_whole_photo_goes_up_written_anew() -> None:
         (jpeg(NOISE), seen([3]).model_copy(update={"tiles": TILES})),  # tiles of another photo
         (jpeg(NOISE), seen([3]).model_copy(update={"tiles": None})),
         (jpeg(NOISE), seen([3], 3000, 3001)),  # more pixels than there is memory for
-        (jpeg(np.zeros((8, 16400, 3), np.uint8)), seen([3], 8, 16400)),  # wider than WebP goes
         (jpeg(NOISE), seen(list(range(0, 1000, 2)), HEIGHT, WIDTH, 3)),  # more boxes than an upload names
     ],
 )

@@ -14,11 +14,8 @@ from umiak_workers.contract.errors import InvalidInput
 
 Media = Literal["image/jpeg", "image/png"]
 """What cameras send, and all that is ever stored."""
-UploadMedia = Literal["image/jpeg", "image/png", "image/webp"]
-"""What a router may send to be answered: besides photos as they came, foveated ones that it encoded itself."""
-EFFORT = 2
-"""libwebp's `method`, 0 fast to 6 small. From 3 on it searches rate against distortion: a tenth fewer bytes for
-more than twice the time, and time is what an edge device is short of (`umiak bench codec`, docs/adr/0014)."""
+UploadMedia = Literal["image/jpeg", "image/png", "image/webp", "image/avif"]
+"""What a router may send to be answered: besides photos as they came, those that it wrote anew itself."""
 _MAGIC: tuple[tuple[bytes, Media], ...] = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
@@ -32,7 +29,9 @@ def media_of(data: bytes) -> Media:
 
 
 def upload_media_of(data: bytes) -> UploadMedia:
-    """What the first bytes say an upload is; raises InvalidInput for anything but JPEG, PNG and WebP."""
+    """What the first bytes say an upload is; raises InvalidInput for anything but JPEG, PNG, WebP and AVIF."""
+    if data[4:12] == b"ftypavif":
+        return "image/avif"
     return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else media_of(data)
 
 
@@ -49,16 +48,6 @@ def decode_upload(data: bytes, max_bytes: int, max_pixels: int) -> NDArray[np.ui
     """What `decode_photo` does, for what a router may send to be answered."""
     _not_too_long(data, max_bytes)
     return _decoded(data, upload_media_of(data), max_pixels)
-
-
-def encode_foveated(image: NDArray[np.uint8], quality: int) -> bytes:
-    """The WebP of an HxWx3 uint8 image; raises InvalidInput for one that the format does not hold (16383 pixels)."""
-    file = io.BytesIO()
-    try:
-        Image.fromarray(image).save(file, "WEBP", quality=quality, method=EFFORT)
-    except (KeyError, OSError, ValueError) as error:  # KeyError: a Pillow without this codec
-        raise InvalidInput(f"{image.shape[1]}x{image.shape[0]} pixels cannot be WebP: {error}") from error
-    return file.getvalue()
 
 
 def _not_too_long(data: bytes, max_bytes: int) -> None:

@@ -23,12 +23,14 @@ from umiak_workers.bench.joint.routers import routers
 from umiak_workers.bench.joint.tables import tables
 from umiak_workers.bench.joint.toxiproxy import find
 from umiak_workers.bench.joint.uploads import Codec
-from umiak_workers.contract.config import Fusion
+from umiak_workers.contract.config import Codec as Format
+from umiak_workers.contract.config import Fusion, Views
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.regions import Grid
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.predictors.onnx import OnnxSegmenter
 from umiak_workers.predictors.sam import SamSegmenter, load_sam
+from umiak_workers.predictors.views import PASSES
 
 console = Console()
 
@@ -42,6 +44,10 @@ def joint(
     labels: Annotated[
         Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
     ] = "both",
+    views: Annotated[
+        Views,
+        typer.Option(help="How often the labeller looks: once, at the mirror image too, at corners as well."),
+    ] = "one",
     link: Annotated[
         str, typer.Option(help="RATE,RTT in Mbit/s and ms: emulated by Toxiproxy where there is one, else computed.")
     ] = "20,40",
@@ -51,7 +57,8 @@ def joint(
         typer.Option(min=0, help="Photos whose uploads go over the emulated link, evenly spread; 0: computed only."),
     ] = 50,
     deadline: Annotated[float, typer.Option(help="Milliseconds in which an answer is in time.")] = 250.0,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="WebP quality of uploads.")] = 15,
+    codec: Annotated[Format, typer.Option(help="What uploads are written as.")] = "AVIF",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of uploads; each codec has its own scale.")] = 40,
     side: Annotated[int, typer.Option(min=8, help="Pixels of a tile's side.")] = 48,
     cell: Annotated[int, typer.Option(min=1, help="Pixels of the cells that unchosen parts are sent as.")] = 2,
     sam: Annotated[str, typer.Option(help="Also try a promptable model's masks, for example builtin:yard-sam.")] = "",
@@ -65,7 +72,7 @@ def joint(
 
     Cloud-only gets every photo as it came. Routers send whole photos, or parts of them, through a codec; a photo sent
     in part is sharp in the chosen tiles and coarse elsewhere, and its bytes are those of the file that would be sent.
-    The router "Quality" chooses nothing: it sends every photo, written worse and worse.
+    The routers "Quality" choose nothing: they send every photo, written worse and worse, by each codec.
 
     Examples:
 
@@ -80,21 +87,21 @@ def joint(
     _alike(models)
     promptable = _promptable(sam, threads)
     needs = [resources([model], threads) for model in named[:-1]]
-    cloud_needs = resources([named[-1], *(named[:1] if labels == "both" else ())], threads)
+    cloud_needs = resources([named[-1], *(named[:1] if labels == "both" else ())], threads, PASSES[views])
     size = samples[0].image.shape
-    codec, answering = Codec(quality), CloudLabels(models[0], models[-1], Fusion(labels=labels))
+    written, answering = Codec(codec, quality), CloudLabels(models[0], models[-1], Fusion(labels=labels, views=views))
     with _bar() as bar:
-        evidence = [run.seen(bar, samples, model, answering, codec, cell) for model in models[:-1]]
+        evidence = [run.seen(bar, samples, model, answering, written, cell) for model in models[:-1]]
         seen = evidence[0]
         task = bar.add_task("ways to label", total=len(samples))
-        ways = labellings(samples, models[0], models[-1], codec, lambda: bar.advance(task))
+        ways = labellings(samples, models[0], models[-1], written, lambda: bar.advance(task))
         masks = _masked(bar, seen, models, promptable, sam_photos, seed) if promptable else ()
         with run.sending(way, seen) as (sending, said):
             grid = Grid(size[0], size[1], side)
-            setting = Setting(answering, codec, grid, sending, deadline, seed, _macs(needs[0], cloud_needs))
+            setting = Setting(answering, written, grid, sending, deadline, seed, _macs(needs[0], cloud_needs))
             cloud_alone = run.cloud_alone(models[-1], seen, samples, cloud_needs, setting)
             routed = [run.routed(bar, router, seen, setting) for router in routers(tuple(seen[0].scores), seed)]
-            routed.append(run.by_quality(bar, seen, setting))
+            routed += [run.by_quality(bar, form, seen, setting) for form in run.QUALITIES]
     alone = zip(models[:-1], evidence, needs, strict=True)
     result = Result(
         data=portable(data),
@@ -110,10 +117,12 @@ def joint(
         settings={
             "link": link,
             "deadline_ms": deadline,
+            "codec": codec,
             "quality": quality,
             "side": side,
             "cell": cell,
             "labels": labels,
+            "views": views,
             "threads": threads,
             "seed": seed,
         },

@@ -85,17 +85,27 @@ def make(recipe: Recipe, out: Path, progress: Callable[[Progress], None]) -> Mad
 
 
 def begun(recipe: Recipe) -> nn.Module:
-    """The network before its first lesson; raises ConfigError where `start` is another architecture."""
+    """The network before its first lesson; raises ConfigError where `start` is another architecture.
+
+    Whether photos are standardised may differ: that has no weights.
+    """
     if recipe.start is None:
         return build(recipe.architecture.name, recipe.architecture.config)
     card = recipe.start.card
-    if card.architecture != recipe.architecture or card.classes != recipe.classes:
+    if _shape(card.architecture) != _shape(recipe.architecture) or card.classes != recipe.classes:
         told = card.architecture.config if card.architecture else "no architecture"
         raise ConfigError(
             f"--start: {card.name} has {told} for {len(card.classes)} classes, asked for is "
             f"{recipe.architecture.config} for {len(recipe.classes)}"
         )
-    return rebuild(card, recipe.start.weights)
+    return rebuild(card.model_copy(update={"architecture": recipe.architecture}), recipe.start.weights)
+
+
+def _shape(architecture: Architecture | None) -> dict[str, object] | None:
+    """What weights must fit."""
+    if architecture is None:
+        return None
+    return {"name": architecture.name, **architecture.config, "standardise": None}
 
 
 def lessons(recipe: Recipe) -> tuple[Dataset, dict[str, Dataset]]:

@@ -23,7 +23,7 @@ from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
 from umiak_workers.datasets.source import portable
-from umiak_workers.models.batches import Partial, Zoom
+from umiak_workers.models.batches import PHOTOMETRIC, Light, Partial, Zoom
 from umiak_workers.models.train import FitConfig
 
 app = typer.Typer(help="Make a model from labelled photos.", no_args_is_help=True)
@@ -64,6 +64,9 @@ def segmentation(
     channels: Annotated[int, typer.Option(help="Channels of the encoder's first stage.")] = 16,
     decoder: Annotated[int, typer.Option(help="Channels of the decoder.")] = 32,
     blocks: Annotated[int, typer.Option(help="Residual blocks per stage.")] = 1,
+    standardise: Annotated[
+        bool, typer.Option(help="Take each photo's own mean and contrast off first: light matters less.")
+    ] = True,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 40,
     minutes: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
@@ -82,6 +85,13 @@ def segmentation(
         float,
         typer.Option(min=0, max=1, help="Share of crops sharp in some tiles only: for a cloud that answers regions."),
     ] = 0.0,
+    light: Annotated[
+        Light,
+        typer.Option(
+            help="Change light and colours as far as one hour differs from the next, or further: "
+            "for places and hours that no photo shows."
+        ),
+    ] = "usual",
     leave_one_sequence_out: Annotated[
         bool,
         typer.Option(
@@ -120,6 +130,7 @@ def segmentation(
     val = [] if leave_one_sequence_out else val
     begin = None if start is None or leave_one_sequence_out else named_model(start)
     shape = {"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks}
+    shape |= {"standardise": True} if standardise else {}
     fit = FitConfig(
         height=height,
         width=width,
@@ -132,6 +143,7 @@ def segmentation(
         crop=crop or _usual_crop(height, width),
         zoom=Zoom(*scale),
         partial=Partial(partial),
+        photometric=PHOTOMETRIC[light],
         checkpoint=resume,
     )
     told = command_line(
@@ -147,10 +159,12 @@ def segmentation(
             "channels": channels,
             "decoder": decoder,
             "blocks": blocks,
+            "no-standardise": None if standardise else (),
             **pace(fit),
             "crop": None if fit.crop == _usual_crop(height, width) else fit.crop,
             "scale": None if scale == (1.0, 1.0) else scale,
             "partial": partial or None,
+            "light": None if light == "usual" else light,
             "seed": seed,
         },
     )

@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
@@ -17,12 +18,16 @@ from umiak_workers.adapters.artefacts import write_artefact
 from umiak_workers.adapters.modelstore import named_model
 from umiak_workers.cli.made_by import command_line, short
 from umiak_workers.cli.watch import ready
+from umiak_workers.cloud.think import joined
 from umiak_workers.contract.artefact import Architecture, Card
+from umiak_workers.contract.config import Codec, Fusion
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.core.codec import decoded, encode_upload
 from umiak_workers.core.model import Model
 from umiak_workers.datasets.sample import Dataset, Joined, Sample, Span, walk
 from umiak_workers.datasets.source import open_dataset, portable
 from umiak_workers.models.appeal import AppealNet, Lessons, fit_head, outcome_shares
+from umiak_workers.models.batches import PHOTOMETRIC, Light, Photometric
 from umiak_workers.models.build import LAYER_SETS, build, rebuild, state_tensors
 from umiak_workers.models.export import Deployed, export_graph
 from umiak_workers.models.loop import Progress
@@ -30,7 +35,8 @@ from umiak_workers.models.rfnet import RFNetConfig
 from umiak_workers.models.train import FitConfig, fit
 from umiak_workers.predictors.answering import record_golden
 from umiak_workers.predictors.onnx_graph import spare_tensors, strip
-from umiak_workers.predictors.segmentation import SegmentationOutput, fitted, grown_labels
+from umiak_workers.predictors.planes import grown_logits
+from umiak_workers.predictors.segmentation import Image, SegmentationOutput, fitted, grown_labels
 
 console = Console()
 Report = Callable[[str, float, str], None]
@@ -39,12 +45,18 @@ Report = Callable[[str, float, str], None]
 
 @dataclass(frozen=True)
 class Pair:
-    """The two models whose disagreement is learnt, and how long each fold's copies of them train (epochs)."""
+    """The two models whose disagreement is learnt, and how long each fold's copies of them train (epochs).
+
+    The cloud labels what arrives: photos written anew by `codec`, at `quality`, by whose scores `fusion` says.
+    """
 
     edge: Card
     cloud: Card
     edge_epochs: int
     cloud_epochs: int
+    codec: Codec
+    quality: int
+    fusion: Fusion
 
 
 def appeal(
@@ -56,6 +68,12 @@ def appeal(
     edge_epochs: Annotated[int, typer.Option(min=1, help="Passes of each fold's edge model.")] = 24,
     cloud_epochs: Annotated[int, typer.Option(min=1, help="Passes of each fold's cloud model.")] = 14,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the head's own training.")] = 600,
+    light: Annotated[Light, typer.Option(help="As the edge model itself was trained.")] = "usual",
+    labels: Annotated[
+        Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
+    ] = "both",
+    codec: Annotated[Codec, typer.Option(help="What uploads are written as.")] = "AVIF",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of uploads.")] = 40,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
@@ -74,7 +92,8 @@ def appeal(
     """
     ready(out, threads)
     base, better = named_model(edge), named_model(cloud)
-    pair = Pair(*_alike(base.card, better.card), edge_epochs, cloud_epochs)
+    cards = _alike(base.card, better.card)
+    pair = Pair(*cards, edge_epochs, cloud_epochs, codec, quality, Fusion(labels=labels))
     samples = open_dataset(str(data))
     if len(samples) < 2 * folds:
         raise ConfigError(f"{data}: {len(samples)} photos are too few for {folds} folds")
@@ -87,7 +106,7 @@ def appeal(
                 tasks[what] = bar.add_task(what, total=1.0, facts="")
             bar.update(tasks[what], completed=done, facts=facts)  # type: ignore[arg-type]
 
-        lessons = out_of_fold(pair, samples, folds, School(seed, resume, report))
+        lessons = out_of_fold(pair, samples, folds, School(seed, PHOTOMETRIC[light], resume, report))
         network = with_head(base, lessons, steps, seed, report)
     told = command_line(
         "appeal",
@@ -100,6 +119,10 @@ def appeal(
             "edge-epochs": edge_epochs,
             "cloud-epochs": cloud_epochs,
             "steps": steps,
+            "light": light,
+            "labels": labels,
+            "codec": codec,
+            "quality": quality,
             "seed": seed,
         },
     )
@@ -130,6 +153,7 @@ class School:
     """Where copies of a model are trained from scratch."""
 
     seed: int
+    photometric: Photometric
     resume: Path | None
     report: Report
 
@@ -145,7 +169,18 @@ class School:
         height, width = card.input.height, card.input.width
         checkpoint = None if self.resume is None else self.resume / what.replace(" ", "-")
         crop = (height * 5 // 6, width * 5 // 6)
-        return FitConfig(height, width, len(card.classes), epochs, 8, 4e-3, self.seed, crop=crop, checkpoint=checkpoint)
+        return FitConfig(
+            height,
+            width,
+            len(card.classes),
+            epochs,
+            batch=8,
+            learning_rate=4e-3,
+            seed=self.seed,
+            crop=crop,
+            photometric=self.photometric,
+            checkpoint=checkpoint,
+        )
 
     def _say(self, what: str, now: Progress) -> None:
         self.report(what, now.done, f"loss {now.loss:.3f}, {now.seconds_left:.0f} s to go")
@@ -159,10 +194,12 @@ def out_of_fold(pair: Pair, samples: Dataset, folds: int, school: School) -> Les
         cloud = school.copy(pair.cloud, pair.cloud_epochs, others, f"cloud without fold {number}")
         for sample in walk(held):
             if sample.label is not None:
-                mine, better = answer(edge, pair.edge, sample), answer(cloud, pair.cloud, sample)
+                mine = answer(edge, pair.edge, sample.image)
                 size = (len(pair.edge.classes), *mine.logits.shape[1:])
                 logits.append(mine.logits)
-                outcomes.append(outcome_shares(sample.label, mine.labels, better.labels, *size))
+                outcomes.append(
+                    outcome_shares(sample.label, mine.labels, asked(edge, cloud, pair, sample.image), *size)
+                )
     if not logits:
         raise ConfigError("--data: no photo has a label")
     return Lessons(np.stack(logits), np.stack(outcomes))
@@ -174,12 +211,21 @@ def _folds(samples: Dataset, folds: int) -> Iterator[tuple[Dataset, Dataset]]:
         yield Span(samples, start, end), Joined((Span(samples, 0, start), Span(samples, end, len(samples))))
 
 
-def answer(network: Deployed, card: Card, sample: Sample) -> SegmentationOutput:
+def answer(network: Deployed, card: Card, image: Image) -> SegmentationOutput:
     """What a network says of a photo, labels at the photo's size."""
-    photo = np.array(fitted(sample.image, card.input.width, card.input.height))
+    photo = np.array(fitted(image, card.input.width, card.input.height))
     with torch.inference_mode():
         logits, labels = network(torch.from_numpy(photo)[None])[:2]
-    return SegmentationOutput(grown_labels(labels[0].numpy(), *sample.image.shape[:2]), logits[0].numpy())
+    return SegmentationOutput(grown_labels(labels[0].numpy(), *image.shape[:2]), logits[0].numpy())
+
+
+def asked(edge: Deployed, cloud: Deployed, pair: Pair, image: Image) -> NDArray[np.uint8]:
+    """The cloud's labels of a photo that went through the codec, at the photo's size."""
+    arrived = decoded(encode_upload(image, pair.codec, pair.quality))
+    mine, better = (answer(*one, arrived).logits for one in ((edge, pair.edge), (cloud, pair.cloud)))
+    logits = grown_logits(joined(mine, better, pair.fusion), *image.shape[:2])
+    labels: NDArray[np.uint8] = logits.argmax(axis=0).astype(np.uint8)
+    return labels
 
 
 def with_head(base: Model, lessons: Lessons, steps: int, seed: int, report: Report) -> AppealNet:

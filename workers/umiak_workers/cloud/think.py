@@ -29,6 +29,7 @@ from umiak_workers.predictors.answering import Answering
 from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding, Masks, Promptable
 from umiak_workers.predictors.segmentation import SegmentationOutput
+from umiak_workers.predictors.views import viewed
 
 WORKING_PIXELS = 1_000_000
 """Larger photos are thought about at this size; labels are then grown to the photo's own."""
@@ -112,7 +113,7 @@ class Thinker:
 
     def _labelled(self, labeller: Answering, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         try:
-            return _said(labeller, image).logits
+            return viewed(lambda view: _said(labeller, view).logits, image, self._fusion.views)
         except InvalidPrediction as error:
             log.warning("the labeller is left out", reason=str(error))
             return None

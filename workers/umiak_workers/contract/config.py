@@ -204,6 +204,10 @@ class Bounds(Config):
     bytes: Annotated[int, Field(ge=4096)]
 
 
+Codec = Literal["AVIF", "WebP", "JPEG"]
+"""Few bytes, fewer milliseconds, fewest milliseconds: `umiak bench codec`."""
+
+
 class Regions(Config):
     """Uploads in part: a hard frame goes up sharp in its hard tiles and coarse elsewhere."""
 
@@ -211,8 +215,10 @@ class Regions(Config):
     """Tiles at least this hard are sent sharp, so 0 means all, and in any case the hardest one."""
     cell: Annotated[int, Field(ge=2, le=64)] = 2
     """Pixels of a square whose mean is all that is sent of it elsewhere."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 75
-    """Of the WebP."""
+    codec: Codec = "AVIF"
+    """What they are written as."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 50
+    """On the codec's own scale."""
     learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
     """What becomes of an example that was answered in part: delivered whole for the replay store, or dropped."""
 
@@ -262,11 +268,16 @@ class AgentConfig(Config):
     max_artefact_bytes: Annotated[int, Field(ge=4096)] = 512 * MiB
 
 
+Views = Literal["one", "mirrored", "closer"]
+"""How often the labeller looks at a photo: once, at its mirror image too, at four corners as well (six passes)."""
+
+
 class Fusion(Config):
     """How masks get their labels (seed 001, 3.2). Defaults: the best of `umiak bench fusion --sweep` on yards."""
 
     labels: Literal["labeller", "both"] = "labeller"
     """Whose scores count where there is a labeller: its own, or the mean of its and the edge model's probabilities."""
+    views: Views = "one"
     vote: Literal["probability", "logits", "majority"] = "probability"
     minimum_area: Annotated[int, Field(ge=0)] = 20
     """pixels"""
@@ -311,6 +322,10 @@ class CloudConfig(Config):
     def _by_task(self) -> "CloudConfig":
         if self.task != "semantic-segmentation" and (self.sam is not None or self.labeller is None):
             raise ValueError(f"{self.task} is answered by a labeller alone: name one, and no sam")
+        if self.fusion.views != "one" and (self.task != "semantic-segmentation" or self.labeller is None):
+            raise ValueError(
+                "fusion.views: a labeller of semantic-segmentation looks more than once, nothing else does"
+            )
         if self.task in LABELLER_STANDS and self.fusion.labels == "both":
             raise ValueError(f"fusion.labels: of {self.task} the labeller's answer stands, both are not joined")
         return self

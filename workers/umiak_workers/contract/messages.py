@@ -117,7 +117,7 @@ class ModelRef(Message):
 class ExampleHeader(Message):
     """Router -> cloud: one hard example; the photo's bytes follow as they came from the source.
 
-    Or, with `keep` false, as a foveated copy (WebP): of the photo's size, sharp in `regions` and coarse elsewhere.
+    Or, with `keep` false, as a copy written anew: of the photo's size, sharp in `regions` and coarse elsewhere.
     """
 
     version: Literal[1] = 1
@@ -125,7 +125,7 @@ class ExampleHeader(Message):
     task: Task = "semantic-segmentation"
     digest: Digest
     size: int
-    media: Literal["image/jpeg", "image/png", "image/webp"]
+    media: Literal["image/jpeg", "image/png", "image/webp", "image/avif"]
     captured_at: float
     model: ModelRef
     regions: tuple[Box, ...] = Field(default=(), max_length=MOST_REGIONS)

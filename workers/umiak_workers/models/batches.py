@@ -1,9 +1,8 @@
 """Samples in memory as augmented batches; batch number n is the same whenever it is asked for, so runs can resume."""
 
-import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -11,19 +10,33 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
+from umiak_workers.contract.config import Codec
 from umiak_workers.contract.errors import ConfigError
+from umiak_workers.core.codec import decoded, encode_upload
 from umiak_workers.core.regions import Grid, foveated
 from umiak_workers.datasets.sample import Dataset, Sample
 
 
 @dataclass(frozen=True)
 class Photometric:
-    """How far brightness, contrast and colour of a photo are moved at random (shares), and added noise (levels)."""
+    """How far brightness, contrast and colour of a photo are moved at random (shares), and added noise (levels).
+
+    `gamma`: the logarithm of the exponent that bends the tones, at most; `transfer`: the share of photos that take on
+    the colours of another one.
+    """
 
     brightness: float = 0.2
     contrast: float = 0.2
     colour: float = 0.08
     noise: float = 3.0
+    gamma: float = 0.0
+    transfer: float = 0.0
+
+
+ANY_LIGHT = Photometric(brightness=0.2, contrast=0.2, colour=0.12, noise=5.0, gamma=0.3, transfer=0.3)
+"""For models that will see places and hours that no photo of the training set shows."""
+Light = Literal["usual", "any"]
+PHOTOMETRIC: dict[Light, Photometric] = {"usual": Photometric(), "any": ANY_LIGHT}
 
 
 @dataclass(frozen=True)
@@ -42,13 +55,14 @@ class Zoom:
 class Partial:
     """Crops that are sharp in some tiles only, as region uploads are: how often, in tiles and cells of which pixels.
 
-    They go through WebP too, at a quality between the two.
+    They go through a codec too, at a quality between the two.
     """
 
     share: float = 0.0
     side: int = 48
-    cell: int = 8
-    quality: tuple[int, int] = (40, 90)
+    cells: tuple[int, ...] = (2, 4, 8)
+    quality: tuple[int, int] = (15, 80)
+    codecs: tuple[Codec, ...] = get_args(Codec)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -80,6 +94,7 @@ class Batches:
         if not (0 < self._crop[0] <= height and 0 < self._crop[1] <= width):
             raise ConfigError(f"crop: {self._crop[0]}x{self._crop[1]} does not fit into photos of {height}x{width}")
         self._zoom, self._partial = zoom, partial
+        self._tones = [tones(image) for image in self._images] if photometric.transfer else []
 
     def __len__(self) -> int:
         """Batches per pass over the samples."""
@@ -100,6 +115,8 @@ class Batches:
         image, label = self._window(self._images[index], self._labels[index], rng)
         if rng.random() < 0.5:
             image, label = image[:, ::-1], label[:, ::-1]
+        if self._tones and rng.random() < self._photometric.transfer:
+            image = toned(image, self._tones[int(rng.integers(len(self._tones)))], float(rng.random()))
         image = relit(image, self._photometric, rng)
         if self._partial.share and rng.random() < self._partial.share:
             image = partly_sharp(image, self._partial, rng)
@@ -181,14 +198,39 @@ def partly_sharp(image: NDArray[np.uint8], partial: Partial, rng: np.random.Gene
     """The photo sharp in a random share of its tiles and through the codec, as the cloud gets to see it."""
     grid = Grid(image.shape[0], image.shape[1], partial.side)
     chosen = rng.random((grid.rows, grid.columns)) < rng.random()
-    blurred = foveated(image, grid.pixels(chosen), partial.cell)
-    written = io.BytesIO()
-    Pillow.fromarray(blurred).save(written, "WEBP", quality=int(rng.integers(*partial.quality)), method=2)
-    return np.asarray(Pillow.open(written).convert("RGB"))
+    blurred = foveated(image, grid.pixels(chosen), int(rng.choice(partial.cells)))
+    codec = partial.codecs[int(rng.integers(len(partial.codecs)))]
+    written = encode_upload(blurred, codec, int(rng.integers(*partial.quality)))
+    return decoded(written)
+
+
+Tones = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Mean and standard deviation of a photo's red, green and blue."""
+
+
+def tones(image: NDArray[np.uint8]) -> Tones:
+    """Of an HxWx3 uint8 photo."""
+    levels = image.reshape(-1, 3).astype(np.float32)
+    return levels.mean(axis=0), levels.std(axis=0) + 1
+
+
+def toned(image: NDArray[np.uint8], other: Tones, share: float) -> NDArray[np.uint8]:
+    """The photo, that much of the way (0..1) to another one's tones.
+
+    Reinhard, Ashikhmin, Gooch and Shirley, "Color Transfer between Images", 2001, here per channel of RGB.
+    """
+    mean, spread = tones(image)
+    gain = 1 - share + share * other[1] / spread
+    moved = (image - mean) * gain + (1 - share) * mean + share * other[0]
+    levels: NDArray[np.uint8] = np.clip(moved, 0, 255).astype(np.uint8)
+    return levels
 
 
 def relit(image: NDArray[np.uint8], by: Photometric, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The photo with brightness, contrast, colour and noise moved at random."""
+    """The photo with tones, brightness, contrast, colour and noise moved at random."""
+    if by.gamma:
+        bent = (np.arange(256) / 255) ** np.exp(rng.uniform(-by.gamma, by.gamma))
+        image = (255 * bent).astype(np.float32)[image]
     contrast = 1 + rng.uniform(-by.contrast, by.contrast)
     gain = contrast * (1 + rng.uniform(-by.brightness, by.brightness)) * (1 + rng.uniform(-by.colour, by.colour, 3))
     level = 110.0 * (1 - contrast)

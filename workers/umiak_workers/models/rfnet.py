@@ -11,6 +11,7 @@ feeds the decoder skips after their ReLU instead of before it; the numbers of ch
 
 from typing import Annotated
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,6 +44,8 @@ class RFNetConfig(BaseModel):
     blocks: Count = 2
     depth: bool = False
     """A second branch for a depth map, fused with the photo's after every stage."""
+    standardise: bool = False
+    """Photos enter with their own mean and contrast taken off, so that one at dusk is less unlike one at noon."""
     pyramid: Pyramid | None = None
     """Left out, half the decoder's channels, an eighth for each of 4x4, 2x2 and 1x1 cells."""
 
@@ -78,13 +81,14 @@ class RFNet(nn.Module):
         self.steps = nn.ModuleList(UpStep(width, config.decoder) for width in reversed(widths[:3]))
         self.head = nn.Conv2d(config.decoder, config.classes, 3, padding=1)
         self.depth = DepthBranch(widths, config.blocks) if config.depth else None
+        self.standardise = config.standardise
 
     def forward(self, photos: Tensor, depth: Tensor | None = None) -> Tensor:
         """Nx3xHxW float32 normalised, and Nx1xHxW float32 where there is a depth branch -> NxCxH/4xW/4 float32.
 
         Raises ArtefactError for a depth map too many or too few.
         """
-        *skips, last = self._features(photos, depth)
+        *skips, last = self._features(standardised(photos) if self.standardise else photos, depth)
         features = self.pyramid(last)
         for step, skip in zip(self.steps, reversed(skips), strict=True):
             features = step(features, skip)
@@ -99,6 +103,12 @@ class RFNet(nn.Module):
             answers: list[Tensor] = self.encoder(photos)
             return answers
         return self.depth.complemented(self.encoder, photos, depth)
+
+
+def standardised(photos: Tensor) -> Tensor:
+    """NxCxHxW with mean 0 and variance 1 over each photo; channels keep their balance. One of a single colour is 0."""
+    centred = photos - photos.mean(dim=(1, 2, 3), keepdim=True)
+    return centred * torch.rsqrt((centred * centred).mean(dim=(1, 2, 3), keepdim=True) + 1e-4)
 
 
 class Encoder(nn.Module):

@@ -11,10 +11,11 @@ from hashlib import sha256
 
 import structlog
 
-from umiak_workers.adapters.photo import decode_photo, encode_foveated
+from umiak_workers.adapters.photo import decode_photo, upload_media_of
 from umiak_workers.contract.config import Regions
 from umiak_workers.contract.errors import InvalidInput
 from umiak_workers.contract.messages import MOST_REGIONS, PredictionHeader
+from umiak_workers.core.codec import encode_upload
 from umiak_workers.core.regions import Bools, Grid, foveated, hard_tiles
 from umiak_workers.router.frames import Parcel
 
@@ -53,11 +54,11 @@ def _part(whole: Parcel, grid: Grid, chosen: Bools, regions: Regions) -> Parcel:
         raise InvalidInput(f"it has {image.shape[1]}x{image.shape[0]} pixels, its answer {grid.width}x{grid.height}")
     sharp = grid.pixels(chosen)
     seen = image if chosen.all() else foveated(image, sharp, regions.cell)
-    photo = encode_foveated(seen, regions.quality)
+    photo = encode_upload(seen, regions.codec, regions.quality)
     facts = {
         "digest": "sha256:" + sha256(photo).hexdigest(),
         "size": len(photo),
-        "media": "image/webp",
+        "media": upload_media_of(photo),
         "regions": grid.boxes(chosen),
         "keep": False,
     }

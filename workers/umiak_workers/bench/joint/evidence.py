@@ -28,6 +28,7 @@ class Times:
     edge: Taken
     blur: Taken
     encode: Taken
+    decode: Taken
     cloud: Taken
 
 
@@ -82,7 +83,8 @@ def _photo(sample: Sample, label: Labels, edge: Answers, cloud: Answers, codec: 
     maps = {name: timed(lambda made=made: made(found)) for name, made in hardness_maps(found).items()}  # type: ignore[misc]
     blurred, blur_took = timed(lambda: coarse(sample.image, cell))
     upload, encode_took = timed(lambda: codec.encode(sample.image))
-    better, cloud_took = timed(lambda: cloud.predict(codec.decode(upload)))
+    arrived, decode_took = timed(lambda: codec.decode(upload))
+    better, cloud_took = timed(lambda: cloud.predict(arrived))
     untouched = cloud.predict(sample.image).labels
     return Seen(
         name=sample.name,
@@ -97,7 +99,7 @@ def _photo(sample: Sample, label: Labels, edge: Answers, cloud: Answers, codec: 
         gates={name: took for name, (_, took) in maps.items()},
         upload=upload,
         answer=reply(better.labels),
-        times=Times(edge_took, blur_took, encode_took, cloud_took),
+        times=Times(edge_took, blur_took, encode_took, decode_took, cloud_took),
         edge_counts=confusion(label, found.labels, classes),
         cloud_counts=confusion(label, better.labels, classes),
         untouched=confusion(label, untouched, classes),

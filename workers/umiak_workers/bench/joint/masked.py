@@ -35,6 +35,8 @@ class Masked:
         figures = {name: getattr(row, name) for name in ("gain", "low", "high")}
         return {
             "labels": row.source,
+            "views": "one",
+            "codec": None,
             "quality": None,
             "vote": self.vote,
             "sam": self.sam,

@@ -6,7 +6,7 @@ the last digit.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,15 +68,16 @@ def replay(
     return points, float(np.mean([gate.cpu for gate in gates]))
 
 
-def at_qualities(seen: list[Seen], qualities: Sequence[int], setting: Setting, tick: Callable[[], None]) -> list[Point]:
-    """Every photo, whole, at each quality of the codec: what bytes buy when nobody chooses."""
+def as_written(seen: list[Seen], codecs: Sequence[Codec], setting: Setting, tick: Callable[[], None]) -> list[Point]:
+    """Every photo, whole, as each codec writes it: what bytes buy when nobody chooses.
+
+    Writing and reading are timed for each file.
+    """
     points = []
-    for quality in qualities:
-        cheaper = replace(setting, codec=Codec(quality))
+    for codec in codecs:
         answers = []
         for photo in seen:
-            everything = np.ones((setting.grid.rows, setting.grid.columns), bool)
-            answers.append(_regions(photo, everything, cheaper, Taken()))
+            answers.append(_written(photo, codec, setting))
             tick()
         points.append(_point(answers, setting))
     return points
@@ -98,7 +99,17 @@ def _whole(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: Taken
     if not chosen:
         return _alone(photo, setting, gate)
     sent = setting.sending.send(photo.name, WHOLE, photo.upload, photo.answer)
-    return Answered(photo.cloud_counts, 1.0, sent.up, _asked(photo, setting, gate, photo.times.encode, sent))
+    spent = _asked(photo, setting, gate, photo.times.encode, photo.times.decode, sent)
+    return Answered(photo.cloud_counts, 1.0, sent.up, spent)
+
+
+def _written(photo: Seen, codec: Codec, setting: Setting) -> Answered:
+    upload, write = timed(lambda: codec.encode(photo.image))
+    arrived, read = timed(lambda: codec.decode(upload))
+    labels = setting.cloud.predict(arrived).labels
+    sent = setting.sending.send(photo.name, WHOLE, upload, reply(labels))
+    spent = _asked(photo, setting, Taken(), write, read, sent)
+    return Answered(confusion(photo.label, labels, len(photo.edge_counts)), 1.0, sent.up, spent)
 
 
 def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: Taken) -> Answered:
@@ -112,7 +123,8 @@ def _regions(photo: Seen, chosen: NDArray[np.bool_], setting: Setting, gate: Tak
     boxes = () if everything else setting.grid.boxes(chosen)
     sent = setting.sending.send(photo.name, WHOLE if everything else PARTS, upload, reply(answer.labels, boxes))
     codec = photo.times.encode if everything else photo.times.blur + photo.times.encode
-    return Answered(counts, float(asked.mean()), sent.up, _asked(photo, setting, gate, codec, sent))
+    spent = _asked(photo, setting, gate, codec, photo.times.decode, sent)
+    return Answered(counts, float(asked.mean()), sent.up, spent)
 
 
 def _alone(photo: Seen, setting: Setting, gate: Taken) -> Answered:
@@ -121,9 +133,9 @@ def _alone(photo: Seen, setting: Setting, gate: Taken) -> Answered:
     return Answered(photo.edge_counts, 0.0, 0, Spent(stages, setting.sending.unsent(photo.name), macs))
 
 
-def _asked(photo: Seen, setting: Setting, gate: Taken, codec: Taken, sent: Sent) -> Spent:
-    own = {"edge": photo.times.edge, "gate": gate, "codec": codec}
-    stages = {**own, "link": Taken(sent.computed), "cloud": photo.times.cloud}
+def _asked(photo: Seen, setting: Setting, gate: Taken, write: Taken, read: Taken, sent: Sent) -> Spent:
+    own = {"edge": photo.times.edge, "gate": gate, "codec": write}
+    stages = {**own, "link": Taken(sent.computed), "cloud": read + photo.times.cloud}
     return Spent(stages, sent.emulated, None if setting.macs is None else sum(setting.macs))
 
 

@@ -30,14 +30,19 @@ class Resources:
         return {"parameters": self.parameters, "macs": self.macs, "flops": flops, "peak_rss_mb": self.megabytes}
 
 
-def resources(models: Sequence[Model], threads: int) -> Resources:
-    """Of an end that answers every photo by all of these models; as `umiak bench edge` counts and measures them."""
+def resources(models: Sequence[Model], threads: int, passes: int = 1) -> Resources:
+    """Of an end that answers every photo by all of these models; as `umiak bench edge` counts and measures them.
+
+    `passes`: how often the first one looks.
+    """
     with tempfile.TemporaryDirectory() as home:
         folders = [Path(home) / str(number) for number in range(len(models))]
         for folder, model in zip(folders, models, strict=True):
             write_artefact(folder, model.card, model.graph, model.weights, model.golden)
         megabytes = peak_megabytes("onnx", folders, threads, SECONDS)
-    return Resources(sum(parameters(model) for model in models), _macs(models), megabytes)
+    return Resources(
+        sum(parameters(model) for model in models), _macs([*models, *[models[0]] * (passes - 1)]), megabytes
+    )
 
 
 def _macs(models: Sequence[Model]) -> int | None:

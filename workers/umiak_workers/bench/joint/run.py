@@ -11,12 +11,13 @@ from umiak_workers.bench.joint import link
 from umiak_workers.bench.joint.cloud import CloudLabels
 from umiak_workers.bench.joint.emulation import emulation
 from umiak_workers.bench.joint.evidence import Seen, look
-from umiak_workers.bench.joint.replay import AS_THEY_CAME, Setting, at_qualities, replay
+from umiak_workers.bench.joint.replay import AS_THEY_CAME, Setting, as_written, replay
 from umiak_workers.bench.joint.report import Alone, Routed
 from umiak_workers.bench.joint.resources import Resources
 from umiak_workers.bench.joint.routers import Kind, Router
-from umiak_workers.bench.joint.spending import Spent, Taken, spending
+from umiak_workers.bench.joint.spending import Spent, Taken, spending, timed
 from umiak_workers.bench.joint.uploads import Codec, jpeg
+from umiak_workers.contract.config import Codec as Format
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.datasets.sample import Dataset, walk
 from umiak_workers.predictors.onnx import OnnxSegmenter
@@ -25,8 +26,12 @@ FRAMES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 """Shares of photos on a whole-photo router's curve."""
 TILES = (0.0, 0.05, 0.15, 0.35, 0.65)
 """Shares of tiles on a region router's curve."""
-QUALITIES = (1, 5, 15, 30, 50, 75)
-"""WebP qualities at which all photos are sent whole."""
+QUALITIES: dict[Format, tuple[int, ...]] = {
+    "AVIF": (10, 20, 30, 40, 50, 65),
+    "WebP": (1, 5, 15, 30, 50, 75),
+    "JPEG": (15, 30, 50, 70),
+}
+"""How all photos are sent whole; each format has a scale of its own."""
 REGION_ROUTERS = 6
 
 
@@ -52,11 +57,11 @@ def routed(bar: Progress, router: Router, photos: list[Seen], setting: Setting) 
     return Routed(router.name, kind, tuple(points), gate)
 
 
-def by_quality(bar: Progress, photos: list[Seen], setting: Setting) -> Routed:
+def by_quality(bar: Progress, form: Format, photos: list[Seen], setting: Setting) -> Routed:
     """The curve of choosing nothing but how well photos are written."""
-    task = bar.add_task("Quality, all photos", total=len(QUALITIES) * len(photos))
-    points = at_qualities(photos, QUALITIES, setting, lambda: bar.advance(task))
-    return Routed("Quality", "quality", tuple(points), 0.0)
+    name, codecs = f"Quality {form}", [Codec(form, quality) for quality in QUALITIES[form]]
+    task = bar.add_task(f"{name}, all photos", total=len(codecs) * len(photos))
+    return Routed(name, "quality", tuple(as_written(photos, codecs, setting, lambda: bar.advance(task))), 0.0)
 
 
 def edge_alone(model: OnnxSegmenter, photos: list[Seen], needs: Resources, deadline: float) -> Alone:
@@ -73,7 +78,8 @@ def cloud_alone(
     sizes, spent = [], []
     for photo, source in zip(photos, _sources(samples), strict=True):
         sent = setting.sending.send(photo.name, AS_THEY_CAME, source, photo.untouched_answer)
-        stages = {"link": Taken(sent.computed), "cloud": photo.times.cloud}
+        _, read = timed(lambda file=source: setting.codec.decode(file))  # type: ignore[misc]
+        stages = {"link": Taken(sent.computed), "cloud": read + photo.times.cloud}
         spent.append(Spent(stages, sent.emulated, needs.macs))
         sizes.append(sent.up)
     counts = tuple(photo.untouched for photo in photos)
@@ -121,5 +127,5 @@ def _milliseconds(photos: Sequence[Seen], way: link.Link) -> float:
     up, down = (
         sum(map(len, sizes)) / len(photos) for sizes in zip(*((p.upload, p.answer) for p in photos), strict=True)
     )
-    files = 1 + len(QUALITIES) + REGION_ROUTERS * (len(TILES) - 1)
+    files = 1 + sum(map(len, QUALITIES.values())) + REGION_ROUTERS * (len(TILES) - 1)
     return files * way.milliseconds(round(2 * up), round(down))

@@ -8,7 +8,10 @@ from rich.table import Table
 from umiak_workers.bench.joint.curve import at_bytes
 from umiak_workers.bench.joint.report import BUDGET, TIGHT, Alone, Result, Routed
 from umiak_workers.bench.joint.spending import STAGES, Quantiles
+from umiak_workers.contract.config import Views
 from umiak_workers.core.metrics import class_iou
+
+LOOKS: dict[Views, str] = {"one": "once", "mirrored": "at the mirror image too", "closer": "and at four corners"}
 
 
 def tables(result: Result) -> tuple[Table, ...]:
@@ -127,10 +130,11 @@ def stages_table(result: Result) -> Table:
 
 def labellings_table(result: Result) -> Table:
     """How the cloud labels whole photos, one way beside the other."""
-    table = Table("the cloud labels by the scores of", "photos", "mIoU")
+    table = Table("the cloud labels by the scores of", "labeller looks", "photos", "mIoU")
     for labelling in result.labellings:
-        photos = "as they came" if labelling.quality is None else f"WebP quality {labelling.quality}"
-        table.add_row(_who(labelling.labels), photos, f"{labelling.miou:.4f}")
+        photos = "as they came" if labelling.codec is None else str(labelling.codec)
+        looks = "" if labelling.labels == "edge" else LOOKS[labelling.views]
+        table.add_row(_who(labelling.labels), looks, photos, f"{labelling.miou:.4f}")
     return table
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from umiak_workers.adapters.photo import encode_foveated
 from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.think import Opinion
-from umiak_workers.contract import wire
+from umiak_workers.contract import config, wire
 from umiak_workers.contract.messages import Box, CloudAnswerHeader, Scores
+from umiak_workers.core.codec import decoded, encode_upload
 
 Image = NDArray[np.uint8]
 _UNTOLD = Scores(margin=1, max_probability=1, entropy=0)
@@ -20,17 +20,22 @@ _UNTOLD = Scores(margin=1, max_probability=1, entropy=0)
 
 @dataclass(frozen=True)
 class Codec:
-    """How uploads are written: WebP at a quality of 1..100."""
+    """How uploads are written: a format, at a quality of 1..100 on its own scale."""
 
+    format: config.Codec
     quality: int
 
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.format} quality {self.quality}"
+
     def encode(self, image: Image) -> bytes:
-        """HxWx3 uint8 as WebP."""
-        return encode_foveated(image, self.quality)
+        """The file of an HxWx3 uint8 image."""
+        return encode_upload(image, self.format, self.quality)
 
     def decode(self, photo: bytes) -> Image:
         """What the other end sees."""
-        return np.asarray(Pillow.open(io.BytesIO(photo)).convert("RGB"))
+        return decoded(photo)
 
 
 def reply(labels: NDArray[np.uint8], boxes: Sequence[Box] = ()) -> bytes:
