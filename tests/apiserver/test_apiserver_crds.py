@@ -63,7 +63,7 @@ def test_regions_are_absent_or_whole(kube: Kube, namespace: str) -> None:
         body = kube.get(f"/apis/umiak.dev/v1alpha1/namespaces/{namespace}/jointinferences/yard")
         assert body is not None
         regions = body["spec"]["hardExamples"].get("regions")
-        assert regions == (found and {**found, "quality": 75, "learning": "WholePhotoLater"})
+        assert regions == (found and {**found, "codec": "AVIF", "quality": 40, "learning": "WholePhotoLater"})
 
 
 def test_every_kind_of_rule_is_taken(kube: Kube, namespace: str) -> None:

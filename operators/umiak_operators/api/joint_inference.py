@@ -236,7 +236,7 @@ class Regions(Spec):
     threshold: Share
     cell: Annotated[int, Field(ge=2, le=64)] = 2
     codec: Literal["AVIF", "WebP", "JPEG"] = "AVIF"
-    quality: Annotated[int, Field(ge=1, le=100)] = 50
+    quality: Annotated[int, Field(ge=1, le=100)] = 40
     learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
 
 

@@ -412,7 +412,7 @@ def test_regions_reach_the_edge_server_and_the_router(world: Any, pick: Any, fil
         for role in ("edge", "router"):
             config = json.loads(files(pick(plan, "Secret", f"yard-edge-n1-{role}"))[f"{role}.json"])
             found.append(config["regions"])
-    asked = {"threshold": 0.4, "cell": 2, "codec": "AVIF", "quality": 50, "learning": "None"}
+    asked = {"threshold": 0.4, "cell": 2, "codec": "AVIF", "quality": 40, "learning": "None"}
     assert found[:4] == [None, None, {"side": 48, "by": "Margin"}, asked]
     written = {"threshold": 0.02, "codec": "JPEG", "quality": 60, "learning": "WholePhotoLater"}
     assert found[4:] == [{"side": 64, "by": "Appeal"}, asked | written]

@@ -100,12 +100,48 @@ def test_uploads_are_photos_too_and_bounded_alike() -> None:
     avif = encode_upload(np.zeros((600, 700, 3), np.uint8), "AVIF", 75)
     with pytest.raises(InvalidInput, match="700x600"):
         decode_upload(avif, MOST, 400_000)
-    for broken in (webp[:60], avif[:60], avif[:-9]):
+    for broken in (webp[:60], avif[:60], avif[:-9], avif + b"more"):
         with pytest.raises(InvalidInput, match="cannot be decoded"):
             decode_upload(broken, MOST, MOST)
     for other in (b"", b"RIFF....WAVE", b"GIF89a"):
         with pytest.raises(InvalidInput):
             upload_media_of(other)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 33), (4, 1999), (600, 700)])
+@pytest.mark.parametrize("quality", [1, 40, 100])
+def test_every_avif_of_a_router_is_read(height: int, width: int, quality: int) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert decode_upload(encode_upload(image, "AVIF", quality), MOST, MOST).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize(
+    ("box", "behind", "told"),
+    [
+        (b"ispe", 8, (8).to_bytes(4, "big") * 2),  # a small picture, as which a large one would be decoded
+        (b"iloc", 18, (12).to_bytes(4, "big")),  # a stream somewhere else
+        (b"iinf", 8, (2).to_bytes(2, "big")),  # more items than one
+        (b"mdat", 6, b"\x0a\x0a\x00"),  # a stream of another kind
+    ],
+)
+def test_an_avif_that_is_not_as_large_as_it_says_or_of_another_layout_is_not_decoded(
+    box: bytes, behind: int, told: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    avif = bytearray(encode_upload(np.zeros((600, 700, 3), np.uint8), "AVIF", 40))
+    at = avif.index(box) + behind
+    avif[at : at + len(told)] = told
+    monkeypatch.setattr(Image, "open", None)  # nothing is even begun
+    with pytest.raises(InvalidInput, match="not one that a router writes"):
+        decode_upload(bytes(avif), MOST, MOST)
+
+
+def test_a_codec_that_fails_in_any_way_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("Failed to encode image")
+
+    monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(InvalidInput, match="8x8 pixels cannot be AVIF: Failed to encode"):
+        encode_upload(np.zeros((8, 8, 3), np.uint8), "AVIF", 40)
 
 
 def test_what_webp_cannot_hold_is_refused_in_one_line() -> None:

@@ -116,6 +116,9 @@ def test_folds_go_on_from_folds_that_left_out_the_same(tmp_path: Path) -> None:
     brief = ("--legend", str(town / "train" / "legend.yaml"), "--epochs", "1")
     call(town, short, *brief)
     assert [fold["sequence"] for fold in figures(short)["sequences"]] == ["a", "b"]  # val/ is no part of it
+    with pytest.raises(ConfigError, match="--start: say --standardise or --no-standardise"):
+        call(town, longer, *brief, "--start", str(short))
+    brief = (*brief, "--standardise")
     call(town, longer, *brief, "--start", str(short), "--resume", str(tmp_path / "saved"))
     assert figures(longer)["sequences"][0]["miou"] != figures(short)["sequences"][0]["miou"]
     assert load_model(longer / "without-a").card.made_by.count("(without a: 3 of 6 photos)") == 2

@@ -11,6 +11,7 @@ from PIL import Image
 from umiak_workers.adapters.photo import decode_photo
 from umiak_workers.cloud.stages import STAGES
 from umiak_workers.contract import routes, wire
+from umiak_workers.contract.config import Codec
 from umiak_workers.contract.messages import ModelRef
 from umiak_workers.core.codec import encode_upload
 
@@ -193,10 +194,11 @@ def _watermark(hub: HubKit) -> int:
     return hub.client("viewer").samples("plant", "watch", 0, None, 1).watermark
 
 
-def test_a_foveated_photo_is_answered_in_its_regions(cloud: Worker) -> None:
+@pytest.mark.parametrize(("codec", "media"), [("WebP", "image/webp"), ("AVIF", "image/avif"), ("JPEG", "image/jpeg")])
+def test_a_foveated_photo_is_answered_in_its_regions(cloud: Worker, codec: Codec, media: str) -> None:
     image = decode_photo(photo_of(21), 10**6, 10**6)
     boxes = (box(0, 0, 32, 32), box(64, 32, 32, 32))
-    said = cloud.ask(encode_upload(image, "WebP", 75), media="image/webp", regions=boxes)
+    said = cloud.ask(encode_upload(image, codec, 75), media=media, regions=boxes)
     assert [region.box for region in said.header.regions] == list(boxes)
     assert [labels.shape for labels in said.labels] == [(32, 32), (32, 32)]
     assert said.header.receipt is None

@@ -14,7 +14,7 @@ from umiak_workers.cloud.question import Question
 from umiak_workers.cloud.regions import cut
 from umiak_workers.cloud.stages import Stages
 from umiak_workers.cloud.think import Opinion, Thinker, working_size
-from umiak_workers.contract.config import Fusion
+from umiak_workers.contract.config import CloudConfig, Fusion
 from umiak_workers.contract.errors import InvalidPrediction, Unavailable
 from umiak_workers.contract.messages import Scores
 from umiak_workers.core.masks import Prompt
@@ -24,6 +24,7 @@ from umiak_workers.predictors.planes import grown_logits
 from umiak_workers.predictors.promptable import Embedding, Masks
 from umiak_workers.predictors.sam import load_sam
 from umiak_workers.predictors.segmentation import SegmentationOutput
+from umiak_workers.predictors.views import PASSES
 
 BLOCKS = np.random.default_rng(0).choice(np.array([1, 255], np.uint8), (8, 12, 3))
 IMAGE = np.ascontiguousarray(BLOCKS.repeat(8, axis=0).repeat(8, axis=1))
@@ -53,6 +54,34 @@ def test_both_models_scores_are_averaged_where_that_is_asked_for(edge: OnnxSegme
     assert (opinions["both"].labels != opinions["labeller"].labels).any()
     assert opinions["both"].models == opinions["labeller"].models
     assert np.allclose(opinions["both"].probability, softmax(expected).max(axis=0), atol=1e-3)
+
+
+def test_a_labeller_looks_as_often_as_is_asked_for(edge: OnnxSegmenter, labeller: OnnxSegmenter) -> None:
+    class Counting:
+        card, digest, seen = labeller.card, labeller.digest, 0
+
+        def predict(self, image: np.ndarray) -> object:
+            self.seen += 1
+            return labeller.predict(image)
+
+    found = {}
+    for views, passes in PASSES.items():
+        looking = Counting()
+        opinion = Thinker(looking, None, Fusion(views=views)).think("", IMAGE, edge, Stages())  # type: ignore[arg-type]
+        assert looking.seen == passes
+        assert opinion.labels.shape == IMAGE.shape[:2]
+        found[views] = opinion.probability
+    assert found["closer"].shape == found["one"].shape
+    assert not np.allclose(found["one"], found["closer"])
+
+
+def test_only_a_labeller_of_pixels_looks_more_than_once() -> None:
+    source = {"uri": "builtin:a", "digest": "sha256:" + "2" * 64}
+    facts = {"namespace": "plant", "resource": "watch", "line": "plant/watch", "fusion": {"views": "mirrored"}}
+    assert CloudConfig.model_validate({**facts, "labeller": source}).fusion.views == "mirrored"
+    for wrong in ({"sam": source}, {"labeller": source, "task": "image-classification"}):
+        with pytest.raises(ValueError, match=r"fusion\.views"):
+            CloudConfig.model_validate({**facts, **wrong})
 
 
 class Stencil:

@@ -100,6 +100,10 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     trained(replace(CONFIG, checkpoint=tmp_path, epochs=1), [])
     with pytest.raises(ConfigError, match="other settings"):
         trained(replace(CONFIG, checkpoint=tmp_path, learning_rate=1e-3), [])
+    torch.manual_seed(0)
+    other = build("rfnet", {**TINY, "standardise": True})  # of the same tensors
+    with pytest.raises(ConfigError, match="other settings"):
+        fit(other, halves(16), replace(CONFIG, checkpoint=tmp_path), lambda now: None)
 
 
 def test_minutes_end_a_run_by_the_clock() -> None:

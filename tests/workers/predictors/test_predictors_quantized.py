@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from umiak_workers.adapters.artefacts import load_model, write_artefact
+from umiak_workers.adapters.artefacts import builtin_folder, load_model, write_artefact
 from umiak_workers.contract.artefact import Card, InputSpec, OutputSpec
 from umiak_workers.contract.errors import ArtefactError, InvalidInput
 from umiak_workers.core.model import Golden, Model
@@ -82,13 +82,18 @@ def test_the_computation_really_is_int8(small: Parts) -> None:
     assert len(convolutions) == 27  # three of them the appeal head's
     assert {made_by[name] for node in convolutions for name in node.input} == {"DequantizeLinear"}
     assert "BatchNormalization" not in {node.op_type for node in nodes}
-    assert {name for node in nodes if node.op_type == "Sub" for name in node.output} == {"appeal"}
+    assert sum(node.op_type == "Sub" for node in nodes) == 3  # as photos enter, their own mean, and the appeal head's
     kernels = {name: tensor for name, tensor in small.weights.items() if name.endswith(".weight_quantized")}
     assert {tensor.dtype for tensor in kernels.values()} == {np.dtype(np.int8)}
     assert "encoder.stages.0.0.first.0.weight_quantized" in kernels
     steps = small.weights["encoder.stages.0.0.first.0.weight_scale"]
     assert steps.shape == (16,)
     assert len(np.unique(steps)) > 8  # each output channel has its own
+
+
+def test_where_no_mean_is_taken_off_a_photo_its_bytes_are_read_as_they_are(photos: list[Any]) -> None:
+    plain = quantize(load_model(builtin_folder("yard-edge")), photos[:2], False, "a test", lambda: None)
+    assert "Sub" not in {node.op_type for node in parse_graph(plain.graph).graph.node}
 
 
 def test_it_is_a_whole_artefact_that_answers_but_is_not_trained(street: Model, small: Parts, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from umiak_workers.adapters.avif import BRAND, check_avif
 from umiak_workers.contract.errors import InvalidInput
 
 Media = Literal["image/jpeg", "image/png"]
@@ -30,7 +31,7 @@ def media_of(data: bytes) -> Media:
 
 def upload_media_of(data: bytes) -> UploadMedia:
     """What the first bytes say an upload is; raises InvalidInput for anything but JPEG, PNG, WebP and AVIF."""
-    if data[4:12] == b"ftypavif":
+    if data[4:12] == BRAND:
         return "image/avif"
     return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else media_of(data)
 
@@ -56,6 +57,8 @@ def _not_too_long(data: bytes, max_bytes: int) -> None:
 
 
 def _decoded(data: bytes, media: UploadMedia, max_pixels: int) -> NDArray[np.uint8]:
+    if media == "image/avif":
+        check_avif(data)
     try:
         with Image.open(io.BytesIO(data), formats=[media.removeprefix("image/")]) as photo:
             _bounded(photo, max_pixels)

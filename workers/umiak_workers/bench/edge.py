@@ -75,11 +75,26 @@ def parameters(model: Model) -> int:
 
 def macs(graph: bytes) -> int:
     """Multiply-accumulates of every convolution and matrix product for one frame, from the shapes alone."""
-    inferred = onnx.shape_inference.infer_shapes(parse_graph(graph), data_prop=True).graph
+    inferred = onnx.shape_inference.infer_shapes(_with_plain_axes(parse_graph(graph)), data_prop=True).graph
     shapes = {tensor.name: list(tensor.dims) for tensor in inferred.initializer}
     for value in (*inferred.value_info, *inferred.input, *inferred.output):
-        shapes[value.name] = [int(side.dim_value) for side in value.type.tensor_type.shape.dim]
+        if value.type.tensor_type.HasField("shape"):
+            shapes[value.name] = [int(side.dim_value) for side in value.type.tensor_type.shape.dim]
     return sum(_node_macs(node, shapes) for node in inferred.node)
+
+
+def _with_plain_axes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Our exporter says the axes of a mean as a constant flattened by Reshape; shape inference reads constants only."""
+    constants = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    flattened = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "Reshape" and constants.issuperset(node.input)
+    }
+    for node in model.graph.node:
+        if node.op_type == "ReduceMean" and len(node.input) > 1:
+            node.input[1] = flattened.get(node.input[1], node.input[1])
+    return model
 
 
 def _node_macs(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> int:

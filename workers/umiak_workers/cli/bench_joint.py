@@ -43,7 +43,7 @@ def joint(
     cloud: Annotated[str, typer.Option(help="The cloud's labeller, named likewise.")],
     labels: Annotated[
         Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
-    ] = "both",
+    ] = "labeller",
     views: Annotated[
         Views,
         typer.Option(help="How often the labeller looks: once, at the mirror image too, at corners as well."),

@@ -14,7 +14,7 @@ Value = str | float | list[str] | tuple[float, ...] | None
 def command_line(command: str, options: Mapping[str, Value]) -> str:
     """`umiak train COMMAND --NAME VALUE ...`, quoted for a shell.
 
-    A list repeats its option, a tuple is several values of one, None leaves it out.
+    A list repeats its option, a tuple is several values of one (none for a flag), None leaves it out.
     """
     words = ["umiak", "train", command]
     for name, value in options.items():

@@ -22,6 +22,7 @@ from umiak_workers.cli.watch import ready, watched
 from umiak_workers.contract.artefact import Architecture, DataSource
 from umiak_workers.contract.errors import ConfigError
 from umiak_workers.core.metrics import mean_iou, pixel_accuracy
+from umiak_workers.core.model import Model
 from umiak_workers.datasets.source import portable
 from umiak_workers.models.batches import PHOTOMETRIC, Light, Partial, Zoom
 from umiak_workers.models.train import FitConfig
@@ -65,8 +66,13 @@ def segmentation(
     decoder: Annotated[int, typer.Option(help="Channels of the decoder.")] = 32,
     blocks: Annotated[int, typer.Option(help="Residual blocks per stage.")] = 1,
     standardise: Annotated[
-        bool, typer.Option(help="Take each photo's own mean and contrast off first: light matters less.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--standardise/--no-standardise",
+            help="Take each photo's own mean and contrast off first, so that light matters less.",
+            show_default="as --start does, else yes",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 40,
     minutes: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos per step.")] = 8,
@@ -128,8 +134,11 @@ def segmentation(
     out = out or Path(f"{_name(data[0])}-{'folds' if leave_one_sequence_out else 'edge'}")
     data, val = _parts(data, val or [])
     val = [] if leave_one_sequence_out else val
+    if leave_one_sequence_out and start and standardise is None:
+        raise ConfigError("--start: say --standardise or --no-standardise, as its folds were trained")
     begin = None if start is None or leave_one_sequence_out else named_model(start)
     shape = {"classes": len(facts.classes), "width": channels, "decoder": decoder, "blocks": blocks}
+    standardise = _standardised(begin) if standardise is None else standardise
     shape |= {"standardise": True} if standardise else {}
     fit = FitConfig(
         height=height,
@@ -159,7 +168,7 @@ def segmentation(
             "channels": channels,
             "decoder": decoder,
             "blocks": blocks,
-            "no-standardise": None if standardise else (),
+            "standardise" if standardise else "no-standardise": (),
             **pace(fit),
             "crop": None if fit.crop == _usual_crop(height, width) else fit.crop,
             "scale": None if scale == (1.0, 1.0) else scale,
@@ -225,6 +234,13 @@ def _parts(data: list[str], val: list[str]) -> tuple[list[str], list[str]]:
         else:
             training.append(uri)
     return training, val or found
+
+
+def _standardised(begin: Model | None) -> bool:
+    """Whether a model to go on from takes mean and contrast off its photos; new ones do."""
+    if begin is None or begin.card.architecture is None:
+        return True
+    return bool(begin.card.architecture.config.get("standardise", False))
 
 
 def _usual_crop(height: int, width: int) -> tuple[int, int]:

@@ -47,15 +47,15 @@ Report = Callable[[str, float, str], None]
 class Pair:
     """The two models whose disagreement is learnt, and how long each fold's copies of them train (epochs).
 
-    The cloud labels what arrives: photos written anew by `codec`, at `quality`, by whose scores `fusion` says.
+    The cloud labels what arrives, photos as they came or written anew by (codec, quality), by whose scores `fusion`
+    says.
     """
 
     edge: Card
     cloud: Card
     edge_epochs: int
     cloud_epochs: int
-    codec: Codec
-    quality: int
+    written: tuple[Codec, int] | None
     fusion: Fusion
 
 
@@ -68,12 +68,14 @@ def appeal(
     edge_epochs: Annotated[int, typer.Option(min=1, help="Passes of each fold's edge model.")] = 24,
     cloud_epochs: Annotated[int, typer.Option(min=1, help="Passes of each fold's cloud model.")] = 14,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the head's own training.")] = 600,
-    light: Annotated[Light, typer.Option(help="As the edge model itself was trained.")] = "usual",
+    light: Annotated[Light, typer.Option(help="As both models were trained: their copies are.")] = "usual",
     labels: Annotated[
         Literal["labeller", "both"], typer.Option(help="Whose scores count in the cloud: the labeller's, or both.")
-    ] = "both",
-    codec: Annotated[Codec, typer.Option(help="What uploads are written as.")] = "AVIF",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of uploads.")] = 40,
+    ] = "labeller",
+    codec: Annotated[
+        Codec | None, typer.Option(help="What uploads are written as, with regions.", show_default="as photos came")
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of uploads, with --codec.")] = 40,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Folder to save to every minute and to go on from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores if left out.")] = None,
@@ -93,7 +95,7 @@ def appeal(
     ready(out, threads)
     base, better = named_model(edge), named_model(cloud)
     cards = _alike(base.card, better.card)
-    pair = Pair(*cards, edge_epochs, cloud_epochs, codec, quality, Fusion(labels=labels))
+    pair = Pair(*cards, edge_epochs, cloud_epochs, (codec, quality) if codec else None, Fusion(labels=labels))
     samples = open_dataset(str(data))
     if len(samples) < 2 * folds:
         raise ConfigError(f"{data}: {len(samples)} photos are too few for {folds} folds")
@@ -122,7 +124,7 @@ def appeal(
             "light": light,
             "labels": labels,
             "codec": codec,
-            "quality": quality,
+            "quality": quality if codec else None,
             "seed": seed,
         },
     )
@@ -220,8 +222,8 @@ def answer(network: Deployed, card: Card, image: Image) -> SegmentationOutput:
 
 
 def asked(edge: Deployed, cloud: Deployed, pair: Pair, image: Image) -> NDArray[np.uint8]:
-    """The cloud's labels of a photo that went through the codec, at the photo's size."""
-    arrived = decoded(encode_upload(image, pair.codec, pair.quality))
+    """The cloud's labels of a photo as it arrives, at the photo's size."""
+    arrived = decoded(encode_upload(image, *pair.written)) if pair.written else image
     mine, better = (answer(*one, arrived).logits for one in ((edge, pair.edge), (cloud, pair.cloud)))
     logits = grown_logits(joined(mine, better, pair.fusion), *image.shape[:2])
     labels: NDArray[np.uint8] = logits.argmax(axis=0).astype(np.uint8)

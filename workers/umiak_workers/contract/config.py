@@ -217,7 +217,7 @@ class Regions(Config):
     """Pixels of a square whose mean is all that is sent of it elsewhere."""
     codec: Codec = "AVIF"
     """What they are written as."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 50
+    quality: Annotated[int, Field(ge=1, le=100)] = 40
     """On the codec's own scale."""
     learning: Literal["WholePhotoLater", "None"] = "WholePhotoLater"
     """What becomes of an example that was answered in part: delivered whole for the replay store, or dropped."""

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from umiak_workers.contract.config import Codec
 from umiak_workers.contract.errors import InvalidInput
@@ -12,6 +12,8 @@ from umiak_workers.contract.errors import InvalidInput
 EFFORT = 2
 """libwebp's `method`, 0 fast to 6 small. From 3 on it searches rate against distortion: a tenth fewer bytes for
 more than twice the time, and time is what an edge device is short of (`umiak bench codec`, docs/adr/0014)."""
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+"""Of reading: the other cores of an end are its models'."""
 SPEED = 10
 """libaom's `speed`, 0 small to 10 fast: one step slower takes several times as long for about as many bytes. One
 thread, as the edge's model needs the other cores."""
@@ -31,7 +33,7 @@ def encode_upload(image: NDArray[np.uint8], codec: Codec, quality: int) -> bytes
     file = io.BytesIO()
     try:
         Image.fromarray(image).save(file, codec.upper(), quality=quality, **WRITING[codec])
-    except (KeyError, OSError, ValueError, MemoryError) as error:  # KeyError: a Pillow without this codec
+    except (KeyError, OSError, ValueError, MemoryError, RuntimeError, SyntaxError) as error:  # KeyError: no such codec
         raise InvalidInput(f"{image.shape[1]}x{image.shape[0]} pixels cannot be {codec}: {error}") from error
     return file.getvalue()
 

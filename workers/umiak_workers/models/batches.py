@@ -22,7 +22,7 @@ class Photometric:
     """How far brightness, contrast and colour of a photo are moved at random (shares), and added noise (levels).
 
     `gamma`: the logarithm of the exponent that bends the tones, at most; `transfer`: the share of photos that take on
-    the colours of another one.
+    some of the colours of another one (in segmentation's batches, which have the others at hand).
     """
 
     brightness: float = 0.2

@@ -106,7 +106,7 @@ class RFNet(nn.Module):
 
 
 def standardised(photos: Tensor) -> Tensor:
-    """NxCxHxW with mean 0 and variance 1 over each photo; channels keep their balance. One of a single colour is 0."""
+    """NxCxHxW with mean 0 and variance 1 over each photo; channels keep their balance. One of a single grey is 0."""
     centred = photos - photos.mean(dim=(1, 2, 3), keepdim=True)
     return centred * torch.rsqrt((centred * centred).mean(dim=(1, 2, 3), keepdim=True) + 1e-4)
 

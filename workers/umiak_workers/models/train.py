@@ -66,7 +66,8 @@ def fit(
         images, labels = batch
         return segmentation_loss(network(normalised(images)), sparse(labels, config.label_stride, step), weights)
 
-    return learn(network, batches, loss_of, config, settled(asdict(config)), progress, clock)
+    identity = settled(asdict(config)) | {"standardise": bool(getattr(network, "standardise", False))}  # has no tensors
+    return learn(network, batches, loss_of, config, identity, progress, clock)
 
 
 def batches_of(samples: Dataset, config: FitConfig) -> Batches:

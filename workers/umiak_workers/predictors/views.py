@@ -1,4 +1,4 @@
-"""One photo looked at more than once: its mirror image, and closer at each of its corners. Mean probabilities decide.
+"""Test-time augmentation: a photo, its mirror image, and closer views of its corners. Mean probabilities decide.
 
 A second look costs a pass of the model each and no byte of the link, so it is the cloud's to take.
 """

@@ -69,8 +69,16 @@ def _ways() -> Iterator[tuple[str, Views]]:
 def _scores(edge: Segmenter, labeller: Segmenter, image: NDArray[np.uint8]) -> dict[tuple[str, Views], Floats]:
     mine = edge.predict(image).logits
     found: dict[tuple[str, Views], Floats] = {("edge", "one"): mine}
+    known: dict[bytes, Floats] = {}
+
+    def once(view: NDArray[np.uint8]) -> Floats:
+        key = view.tobytes()
+        if key not in known:
+            known[key] = labeller.predict(view).logits
+        return known[key]
+
     for views in get_args(Views):
-        better = viewed(lambda view: labeller.predict(view).logits, image, views)
+        better = viewed(once, image, views)
         found["labeller", views] = better
         found["both", views] = joined(mine, better, Fusion(labels="both"))
     return found

@@ -1,8 +1,9 @@
 """Routers replayed over the evidence: for each budget, what is uploaded, what comes back, and how good and late it is.
 
-What edge, codec and cloud take is measured once per photo and counts alike for every router, so that latencies differ
-by what is chosen and sent and by nothing else. Accuracy depends on data, models, codec and seed alone and repeats to
-the last digit.
+What edge, codec and cloud take is measured once per photo and counts alike for every router that chooses, so that
+latencies differ by what is chosen and sent and by nothing else. Where every photo goes up, writing and reading are
+timed for each file, as codecs differ. Accuracy depends on data, models, codec and seed alone and repeats to the last
+digit.
 """
 
 from collections.abc import Callable, Sequence
