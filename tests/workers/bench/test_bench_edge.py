@@ -14,7 +14,9 @@ from umiak_workers.bench.edge import cost, macs, peak_megabytes, rows, take_turn
 from umiak_workers.bench.edge_memory import high_water
 from umiak_workers.cli import bench as bench_command
 from umiak_workers.contract.errors import ArtefactError, ConfigError
-from umiak_workers.models.build import rebuild
+from umiak_workers.models.build import build, rebuild
+from umiak_workers.models.export import export_graph
+from umiak_workers.predictors.onnx_graph import parse_graph
 from umiak_workers.predictors.quantized import quantize
 from umiak_workers.predictors.segmentation import Image, SegmentationOutput
 
@@ -68,6 +70,24 @@ def test_the_cost_of_a_real_model_is_that_of_its_module() -> None:
     assert found.parameters == sum(part.numel() for part in rebuild(model.card, model.weights).parameters())
     stem = 96 * 128 * 16 * 3 * 49  # half of 192x256, 16 channels, 7x7 of three
     assert stem < found.macs < 20 * stem
+
+
+def test_a_photos_own_mean_and_contrast_hide_no_shape() -> None:
+    sizes: dict[str, Any] = {"classes": 3, "width": 4, "decoder": 8, "blocks": 1}
+    plain, standardised = (
+        export_graph(build("rfnet", {**sizes, **more}), 48, 64) for more in ({}, {"standardise": True})
+    )
+    assert macs(standardised) == macs(plain) > 100_000
+
+
+def test_a_rank_that_is_open_is_refused_too() -> None:
+    flat = helper.make_node("Reshape", ["x", "wanted"], ["flat"])
+    product = helper.make_node("MatMul", ["flat", "m"], ["y"], name="second")
+    wanted = helper.make_tensor_value_info("wanted", TensorProto.INT64, ["n"])
+    model = parse_graph(graph([flat, product], [1, 5]))
+    model.graph.input.append(wanted)
+    with pytest.raises(ArtefactError, match="the shapes of MatMul 'second' are not known"):
+        macs(model.SerializeToString())
 
 
 def test_int8_costs_as_many_operations_and_the_label_map() -> None:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from umiak_workers.adapters.artefacts import builtin_folder, load_model
 from umiak_workers.bench.joint import run
 from umiak_workers.bench.joint.curve import Point, area_fraction, at_bytes, gain_kept
 from umiak_workers.bench.joint.evidence import Seen, look
 from umiak_workers.bench.joint.link import Link, Sending
 from umiak_workers.bench.joint.replay import Setting, highest, replay
+from umiak_workers.bench.joint.resources import resources
 from umiak_workers.bench.joint.routers import Router, gained, routers
 from umiak_workers.bench.joint.spending import Spent, spending
 from umiak_workers.bench.joint.uploads import Codec
@@ -217,6 +219,18 @@ def test_the_gate_of_a_learnt_or_simple_score_counts_the_map_that_it_reads() -> 
     )
     assert margin > float(np.mean([photo.gates["Entropy"].cpu for photo in seen])) > 0
     assert chance >= 0
+
+
+def test_an_end_that_looks_more_often_computes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("umiak_workers.bench.joint.resources.peak_megabytes", lambda *_: None)
+    labeller, edge = (load_model(builtin_folder(name)) for name in ("yard-cloud", "yard-edge"))
+    alone, both, often = (
+        resources(models, 1, passes)
+        for models, passes in (([labeller], 1), ([labeller, edge], 1), ([labeller, edge], 6))
+    )
+    assert None not in (alone.macs, both.macs, often.macs)
+    assert often.macs == both.macs + 5 * alone.macs  # type: ignore[operator]
+    assert often.parameters == both.parameters
 
 
 DRIVE_CLASSES = ("ground", "sky", "building", "equipment", "line", "person", "vehicle")

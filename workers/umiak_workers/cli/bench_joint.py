@@ -68,7 +68,7 @@ def joint(
     out: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw mIoU against bytes into this PNG.")] = None,
 ) -> None:
-    """Accuracy, bytes, latency and cost of every way to choose what the cloud gets to see (10 minutes per 100 photos).
+    """Accuracy, bytes, latency and cost of every way to choose what the cloud gets to see (11 minutes per 100 photos).
 
     Cloud-only gets every photo as it came. Routers send whole photos, or parts of them, through a codec; a photo sent
     in part is sharp in the chosen tiles and coarse elsewhere, and its bytes are those of the file that would be sent.
