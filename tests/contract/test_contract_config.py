@@ -107,7 +107,8 @@ def test_regions_are_off_unless_asked_for_and_then_strict() -> None:
             parse_config(RouterConfig, json.dumps({**ROUTER, "regions": wrong}), "config.json")
     regions = parse_config(RouterConfig, json.dumps({**ROUTER, "regions": {"threshold": 0.5}}), "x").regions
     assert regions is not None
-    assert (regions.cell, regions.quality, regions.learning) == (2, 75, "WholePhotoLater")
+    told = (regions.cell, regions.codec, regions.quality, regions.learning)
+    assert told == (2, "AVIF", 40, "WholePhotoLater")
 
 
 def test_only_a_segmentation_has_regions() -> None:
