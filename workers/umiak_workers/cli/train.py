@@ -126,7 +126,7 @@ def segmentation(
         umiak train segmentation --data photos/camvid --out street-regions --height 360 --width 480 --channels 48 \
             --decoder 64 --crop 240 320 --scale 0.67 2 --partial 0.4
 
-        umiak train segmentation --data photos/camvid --leave-one-sequence-out --out street-folds
+        umiak train segmentation --data photos/camvid --light any --leave-one-sequence-out --out street-folds
     """
     facts = find_legend(legend, data[0])
     if leave_one_sequence_out and val:
