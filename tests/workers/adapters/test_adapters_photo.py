@@ -135,6 +135,41 @@ def test_an_avif_that_is_not_as_large_as_it_says_or_of_another_layout_is_not_dec
         decode_upload(bytes(avif), MOST, MOST)
 
 
+def stream_of(avif: bytes, stream: bytes) -> bytes:
+    """The AVIF with another stream in it, its sizes set right."""
+    start = avif.index(b"mdat") + 4
+    head = bytearray(avif[:start])
+    place = avif.index(b"iloc") + 4 + len(bytes.fromhex("00000000 4400 0001 0001 0000 0001"))
+    head[place + 4 : place + 8] = len(stream).to_bytes(4, "big")
+    head[start - 8 : start - 4] = (len(stream) + 8).to_bytes(4, "big")
+    return bytes(head) + stream
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"\x32" + b"\xff" * 500_000,  # a size without end: a number of millions of bits
+        b"\x7a\x00" * 400_000,  # as many units of nothing
+        b"\x0a\x0a" + bytes(10),  # another size further on
+    ],
+    ids=["size", "units", "sequence"],
+)
+def test_an_avif_that_would_keep_its_reader_busy_is_refused_at_once(more: bytes) -> None:
+    avif = encode_upload(np.zeros((60, 70, 3), np.uint8), "AVIF", 40)
+    own = avif[avif.index(b"mdat") + 4 :]
+    assert decode_upload(stream_of(avif, own), MOST, MOST).shape == (60, 70, 3)
+    with pytest.raises(InvalidInput, match="not one that a router writes"):
+        decode_upload(stream_of(avif, own + more), 2 * MOST, MOST)
+
+
+def test_an_avif_without_facts_or_of_endless_boxes_is_refused() -> None:
+    avif = encode_upload(np.zeros((60, 70, 3), np.uint8), "AVIF", 40)
+    boxes = b"".join((8).to_bytes(4, "big") + number.to_bytes(4, "big") for number in range(50_000))
+    for wrong in (avif.replace(b"ipco", b"ipcx"), avif + boxes):
+        with pytest.raises(InvalidInput, match="not one that a router writes"):
+            decode_upload(wrong, MOST, MOST)
+
+
 def test_a_codec_that_fails_in_any_way_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("Failed to encode image")

@@ -7,6 +7,7 @@ picture in one plain layout; only that is read here, and its stream must be as l
 Boxes: ISO/IEC 14496-12; stream: AV1 bitstream specification, 5.3 and 5.5.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from umiak_workers.contract.errors import InvalidInput
@@ -19,13 +20,17 @@ _ONE_ITEM = bytes.fromhex("00000000 0001")
 _SEQUENCE, _DELIMITER, _STILL = 1, 2, 0b11
 _WITHIN_A_PICTURE = (3, 4, 5, 6, 15)
 """OBUs after the sequence header: frame header, tile group, metadata, frame, padding."""
+_MOST = 16
+"""Boxes in a box, and OBUs in a stream: ours have five and three."""
+_SIZE_BITS = 56
+"""Of an OBU's size (leb128), 7 for each byte."""
 
 
 def check_avif(data: bytes) -> None:
     """Raises InvalidInput for anything but what a router writes, its stream as large as its container says."""
     try:
         _check(data)
-    except (_UnlikeOursError, IndexError, ValueError) as error:
+    except (_UnlikeOursError, LookupError, ValueError) as error:
         raise InvalidInput("the image/avif photo cannot be decoded: it is not one that a router writes") from error
 
 
@@ -54,17 +59,18 @@ def _check(data: bytes) -> None:
 
 def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, range]]:
     """(type, where its content is) of the boxes between two places; each type once, sizes in 32 bits."""
-    seen = set()
+    seen: set[bytes] = set()
     while start < stop:
         size, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
-        _must(8 <= size <= stop - start and kind not in seen)
+        _must(8 <= size <= stop - start and kind not in seen and len(seen) < _MOST)
         seen.add(kind)
         yield kind, range(start + 8, start + size)
         start += size
 
 
 def _stream_size(stream: bytes) -> tuple[int, int]:
-    units = list(_units(stream))
+    units = list(itertools.islice(_units(stream), _MOST + 1))
+    _must(len(units) <= _MOST)
     kinds = [kind for kind, _ in units]
     _must(kinds[:2] == [_DELIMITER, _SEQUENCE] and set(kinds[2:]) <= set(_WITHIN_A_PICTURE))
     return _sequence_size(units[1][1])
@@ -78,6 +84,7 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
         _must(header & 0b10000111 == 0b00000010)
         size = shift = 0
         while True:
+            _must(shift < _SIZE_BITS)
             byte, at = stream[at], at + 1
             size |= (byte & 127) << shift
             shift += 7
