@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from umiak_workers.adapters.photo import decode_photo, decode_upload, media_of, upload_media_of
 from umiak_workers.contract.config import Codec
@@ -168,6 +168,12 @@ def test_an_avif_without_facts_or_of_endless_boxes_is_refused() -> None:
     for wrong in (avif.replace(b"ipco", b"ipcx"), avif + boxes):
         with pytest.raises(InvalidInput, match="not one that a router writes"):
             decode_upload(wrong, MOST, MOST)
+
+
+def test_an_avif_is_read_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # as many as there are cores
+    decode_upload(encode_upload(np.zeros((60, 70, 3), np.uint8), "AVIF", 40), MOST, MOST)
+    assert AvifImagePlugin.DEFAULT_MAX_THREADS == 1
 
 
 def test_a_codec_that_fails_in_any_way_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 Edge and cloud must see the same pixels, so both decode here: EXIF orientation applied, RGB, 8 bits.
 """
 
-import io
 from typing import Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image, ImageOps
 
 from umiak_workers.adapters.avif import BRAND, check_avif
 from umiak_workers.contract.errors import InvalidInput
+from umiak_workers.core.codec import opened
 
 Media = Literal["image/jpeg", "image/png"]
 """What cameras send, and all that is ever stored."""
@@ -60,7 +60,7 @@ def _decoded(data: bytes, media: UploadMedia, max_pixels: int) -> NDArray[np.uin
     if media == "image/avif":
         check_avif(data)
     try:
-        with Image.open(io.BytesIO(data), formats=[media.removeprefix("image/")]) as photo:
+        with opened(data, media.removeprefix("image/")) as photo:
             _bounded(photo, max_pixels)
             photo.load()
             upright = ImageOps.exif_transpose(photo)
